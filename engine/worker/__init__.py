@@ -1,0 +1,1 @@
+"""The running engine: the app, intake, agents, commit, restore, clock."""
