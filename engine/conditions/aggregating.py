@@ -1,0 +1,310 @@
+"""The features behind `aggregate`: totals, extremes, different values, first and last, in a window or over all time.
+
+A value in the state is plain JSON. Amounts are whole millionths in totals, and as they were written everywhere else.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from functools import cmp_to_key
+from typing import Any
+
+from engine.conditions.fact import Fact
+from engine.conditions.feature import Feature, Intake, WindowLength
+from engine.conditions.instants import NEVER
+from engine.conditions.money import MILLION, amount, millionths, plain_amount, within_bounds
+from engine.conditions.paths import reader
+from engine.conditions.values import Where, compare, compile_values, number
+
+ValueReader = Callable[[Fact], list[Any]]
+INT_MAX = (1 << 63) - 1
+
+
+def value_reader(path: str, where: Where) -> ValueReader:
+    """A function from a fact to the values at `path`; of a list, only the elements that pass the tests on the same list.
+
+    A purchase that refunds have lessened shows what is left as its `amount`.
+    """
+    if path == "amount":
+
+        def read_amount(fact: Fact) -> list[Any]:
+            if fact.left is not None:
+                return [plain_amount(fact.left)]
+            value = fact.properties.get("amount")
+            return [] if value is None else value if type(value) is list else [value]
+
+        return read_amount
+    parts = path.split(".")
+    own = reader(path)
+    shared: list[tuple[list[str], Callable[[dict[str, Any]], list[Any]], list[Callable[[dict[str, Any]], bool]]]] = []
+    for depth in range(1, len(parts)):
+        head = ".".join(parts[:depth])
+        tests = [
+            _element_test(reader(tested[len(head) + 1 :]), compile_values(test)) for tested, test in where.items() if tested.startswith(head + ".")
+        ]
+        if tests:
+            shared.append((parts[:depth], reader(".".join(parts[depth:])), tests))
+    same = compile_values(where[path]) if path in where else None
+
+    def read(fact: Fact) -> list[Any]:
+        for head, rest, tests in shared:
+            container: Any = fact.properties
+            for part in head:
+                container = container.get(part) if type(container) is dict else None
+            if type(container) is list:
+                elements = (element for element in container if type(element) is dict)
+                return [value for element in elements if all(test(element) for test in tests) for value in rest(element)]
+        found = own(fact.properties)
+        return [value for value in found if same([value])] if same is not None and len(found) > 1 else found
+
+    return read
+
+
+def _element_test(read: Callable[[dict[str, Any]], list[Any]], passes: Callable[[list[Any]], bool]) -> Callable[[dict[str, Any]], bool]:
+    return lambda element: passes(read(element))
+
+
+def storable(value: Any) -> Any:
+    """A JSON value as the state can hold it: whole numbers beyond 64 bits become their text, which compares as a number."""
+    kind = type(value)
+    if kind is int and not -INT_MAX <= value <= INT_MAX:
+        return str(value)
+    if kind is list:
+        return [storable(each) for each in value]
+    if kind is dict:
+        return {name: storable(each) for name, each in value.items()}
+    return value
+
+
+def _order(a: Any, b: Any) -> int:
+    return compare(a, b) or 0
+
+
+def _numeric(values: Iterable[Any]) -> list[Any]:
+    """The values that are finite numbers."""
+    found = []
+    for value in values:
+        figure = number(value)
+        if figure is not None and figure == figure and abs(figure) != float("inf"):
+            found.append(storable(value))
+    return found
+
+
+class _Totals(Feature):
+    """What sums and counts share."""
+
+    def __init__(self, fn: str, identity: str, intake: Intake, read: ValueReader) -> None:
+        super().__init__(f"{fn}|{identity}", (intake,))
+        self.fn = fn
+        self.read = read
+
+    def parts(self, fact: Fact) -> list[int]:
+        """Millionths of each value (of `count`: 0 for each)."""
+        values = self.read(fact)
+        if self.fn == "count":
+            return [0] * len(values)
+        return [part for part in map(millionths, values) if part is not None]
+
+    def figure(self, total: int, count: int) -> list[Any]:
+        """The result, as values to test; empty where there is none."""
+        if self.fn == "sum":
+            return [amount(total)]
+        if self.fn == "count":
+            return [count]
+        return [Fraction(total, count * MILLION)] if count else []
+
+
+class EverTotal(_Totals):
+    """`[sum in millionths, number of values]` over all time."""
+
+    def __init__(self, fn: str, intake: Intake, identity: str, read: ValueReader) -> None:
+        super().__init__(fn, f"ever|{identity}", intake, read)
+
+    def add(self, value: list[int] | None, fact: Fact, role: int, as_of: int) -> list[int] | None:
+        parts = self.parts(fact)
+        if not parts:
+            return value
+        total, count = value or (0, 0)
+        return [within_bounds(total + sum(parts)), count + len(parts)]
+
+    def mend(self, value: list[int] | None, before: list[Fact], after: list[Fact], as_of: int) -> list[int]:
+        # The difference only: the sum may go further back than the history.
+        (total, count), (a, n), (b, m) = value or (0, 0), self.fold(after, as_of) or (0, 0), self.fold(before, as_of) or (0, 0)
+        return [within_bounds(total + a - b), count + n - m]
+
+
+class NeedsHistory(Exception):  # noqa: N818 - a request, not an error
+    """The value was shortened and this fact needs what was dropped: fold it anew from the history."""
+
+
+class WindowTotal(_Totals):
+    """`[end of its window, millionths]` of each value, by end.
+
+    With `enough`, only the newest values that reach it are kept, as older ones end before them and can't matter; a negative
+    value breaks that rule, so while one is in the window everything is kept.
+    """
+
+    def __init__(self, fn: str, intake: Intake, identity: str, read: ValueReader, window: WindowLength, enough: int | None) -> None:
+        super().__init__(fn, f"{window.identity}|{enough}|{identity}", intake, read)
+        self.window = window
+        self.enough = enough
+
+    def add(self, value: list[list[int]] | None, fact: Fact, role: int, as_of: int) -> list[list[int]] | None:
+        end = self.window.end(fact.at)
+        if end <= as_of:
+            return value
+        parts = self.parts(fact)
+        if self.enough is not None and value is not None and any(part < 0 for part in parts):
+            raise NeedsHistory
+        return self._shorten(self._insert(value, end, parts), as_of)
+
+    def fold(self, facts: Iterable[Fact], as_of: int) -> Any:
+        value: list[list[int]] | None = None
+        for fact in facts:
+            if self.intakes[0].takes(fact) and (end := self.window.end(fact.at)) > as_of:
+                value = self._insert(value, end, self.parts(fact))
+        return self._shorten(value, as_of)
+
+    def _insert(self, value: list[list[int]] | None, end: int, parts: list[int]) -> list[list[int]] | None:
+        if not parts:
+            return value
+        value = [] if value is None else value
+        for part in parts:
+            if not value or end >= value[-1][0]:
+                value.append([end, part])
+            else:
+                insort(value, [end, part])
+        return value
+
+    def _shorten(self, value: list[list[int]] | None, as_of: int) -> list[list[int]] | None:
+        if value is None:
+            return None
+        if value[0][0] <= as_of:
+            del value[: bisect_right(value, as_of, key=lambda entry: entry[0])]
+        if self.enough is not None and len(value) > 1:
+            total = 0
+            for index in range(len(value) - 1, -1, -1):
+                part = value[index][1]
+                if part < 0:
+                    return value
+                total += part
+                if total >= self.enough:
+                    if all(entry[1] >= 0 for entry in value[:index]):
+                        del value[:index]
+                    break
+        return value or None
+
+
+class EverValue(Feature):
+    """min, max: the value; first, last: `[at, value or None]`; distinct: the different values. Over all time."""
+
+    def __init__(self, fn: str, intake: Intake, identity: str, read: ValueReader) -> None:
+        super().__init__(f"{fn}|ever|{identity}", (intake,))
+        self.fn = fn
+        self.read = read
+
+    def add(self, value: Any, fact: Fact, role: int, as_of: int) -> Any:
+        values = self.read(fact)
+        match self.fn:
+            case "first":
+                if not values or (value is not None and value[0] <= fact.at):
+                    return value
+                return [fact.at, storable(values[0])]
+            case "last":
+                if value is not None and value[0] > fact.at:
+                    return value
+                return [fact.at, storable(values[0]) if values else None]
+            case "distinct":
+                for each in map(storable, values):
+                    value = value or []
+                    if not any(_same(each, known) for known in value):
+                        value.append(each)
+                return value
+        best = _best(self.fn, _numeric(values) + ([] if value is None else [value]))
+        return best[0] if best else None
+
+    def figure(self, value: Any, t: int) -> tuple[list[Any], int]:
+        """The result as values to test, and how long it stands."""
+        if self.fn == "distinct":
+            return [len(value or ())], NEVER
+        if value is None:
+            return [], NEVER
+        found = value[1] if self.fn in ("first", "last") else value
+        return [] if found is None else [found], NEVER
+
+
+class WindowValues(Feature):
+    """`[end of its window, value]` of each value, by end; for min, max and distinct."""
+
+    def __init__(self, fn: str, intake: Intake, identity: str, read: ValueReader, window: WindowLength) -> None:
+        super().__init__(f"{fn}|{window.identity}|{identity}", (intake,))
+        self.fn = fn
+        self.read = read
+        self.window = window
+
+    def add(self, value: list[list[Any]] | None, fact: Fact, role: int, as_of: int) -> list[list[Any]] | None:
+        end = self.window.end(fact.at)
+        if end <= as_of:
+            return value
+        values = list(map(storable, self.read(fact))) if self.fn == "distinct" else _numeric(self.read(fact))
+        if not values:
+            return value
+        value = [entry for entry in value if entry[0] > as_of] if value else []
+        for each in values:
+            insort(value, [end, each], key=lambda entry: entry[0])
+        return value
+
+    def figure(self, value: list[list[Any]] | None, t: int) -> tuple[list[Any], int]:
+        """The result as values to test, and until when it stands."""
+        alive = [entry for entry in value or () if entry[0] > t]
+        until = alive[0][0] if alive else NEVER
+        if self.fn == "distinct":
+            different: list[Any] = []
+            for _, each in alive:
+                if not any(_same(each, known) for known in different):
+                    different.append(each)
+            return [len(different)], until
+        return _best(self.fn, [each for _, each in alive]), until
+
+
+class WindowEnds(Feature):
+    """`[at, end of its window, value or None]` of each event, in order; for first and last."""
+
+    def __init__(self, fn: str, intake: Intake, identity: str, read: ValueReader, window: WindowLength) -> None:
+        super().__init__(f"{fn}|{window.identity}|{identity}", (intake,))
+        self.fn = fn
+        self.read = read
+        self.window = window
+
+    def add(self, value: list[list[Any]] | None, fact: Fact, role: int, as_of: int) -> list[list[Any]] | None:
+        end = self.window.end(fact.at)
+        values = self.read(fact)
+        if end <= as_of or (self.fn == "first" and not values):
+            return value
+        kept = [entry for entry in value or () if entry[1] > as_of]
+        insort(kept, [fact.at, end, storable(values[0]) if values else None], key=lambda entry: entry[0])
+        if self.fn == "last":
+            # An earlier event matters only where its window ends later: by the calendar of months that happens.
+            return [entry for index, entry in enumerate(kept) if all(entry[1] > later[1] for later in kept[index + 1 :])]
+        return kept
+
+    def figure(self, value: list[list[Any]] | None, t: int) -> tuple[list[Any], int]:
+        """The result as values to test, and until when it stands."""
+        alive = [entry for entry in value or () if entry[1] > t]
+        if not alive:
+            return [], NEVER
+        found = alive[-1 if self.fn == "last" else 0]
+        return [] if found[2] is None else [found[2]], found[1]
+
+
+def _best(fn: str, values: list[Any]) -> list[Any]:
+    if not values:
+        return []
+    return [(min if fn == "min" else max)(values, key=cmp_to_key(_order))]
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values are one: by JSON type and value, 1 and 1.0 alike."""
+    return a == b and (type(a) is bool) == (type(b) is bool)

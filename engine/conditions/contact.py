@@ -1,0 +1,44 @@
+"""What the engine remembers of one contact, as it stands in memory and, encoded, in the store and the changelog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from engine.conditions.instants import NEVER
+
+NO_AS_OF = -1
+"""As-of of a contact without any fact: before every instant."""
+SEQUENCE, SINCE, UNTIL = 0, 1, 2
+"""Places in a membership entry: transitions so far (odd: a member), instant of the last one, instant of the next check."""
+
+
+class Contact(msgspec.Struct, array_like=True):
+    """One contact's state. Dictionaries are keyed by 63-bit digests (features, segments) or by the users' own names.
+
+    `members` holds `[sequence, since, until]` a segment; `ids` the last event ids (digest → arrival, -1 unknown);
+    `attributes`, `tags` and `lists` hold `[at, value]`; `consent` `[at, open]` a channel, "" standing for all of them;
+    `refunds` every refund `[at, order_id, millionths or None]` whose purchase may still come.
+    """
+
+    plan: int = 0
+    as_of: int = NO_AS_OF
+    known_at: int = NEVER
+    deadline: int = NEVER
+    facts: int = 0
+    members: dict[int, list[int]] = msgspec.field(default_factory=dict)
+    features: dict[int, Any] = msgspec.field(default_factory=dict)
+    ids: dict[int, int] = msgspec.field(default_factory=dict)
+    ids_gone: int = -2
+    journal_next: int = 0
+    attributes: dict[str, list[Any]] | None = None
+    tags: dict[str, list[int]] | None = None
+    lists: dict[str, list[int]] | None = None
+    consent: dict[str, list[int]] | None = None
+    refunds: list[list[Any]] | None = None
+
+    def is_member(self, segment: int) -> bool:
+        """Whether the contact is in the segment with this digest."""
+        entry = self.members.get(segment)
+        return entry is not None and entry[SEQUENCE] & 1 == 1

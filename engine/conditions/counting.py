@@ -1,0 +1,122 @@
+"""How often events happened in a window: the feature and the verdict that `did`, `quiet` and others share.
+
+In a window the value is the list of the instants at which the last matching events stop counting, ascending, no longer than
+the greatest number that the test can tell apart; without a window it is a plain count.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+
+from engine.conditions.contact import Contact
+from engine.conditions.document import COUNT_MAX, mistake
+from engine.conditions.fact import Fact
+from engine.conditions.feature import Feature, Intake, WindowLength
+from engine.conditions.instants import NEVER
+from engine.conditions.scope import Evaluate, Verdict
+from engine.conditions.values import Test, compile_values
+
+
+class WindowCount(Feature):
+    """The ends of the last `keep` matching events' windows, ascending (ms); None: there are none."""
+
+    def __init__(self, intake: Intake, identity: str, window: WindowLength, keep: int) -> None:
+        super().__init__(f"count|{identity}|{window.identity}|{keep}", (intake,))
+        self.window = window
+        self.fixed = window.fixed
+        self.keep = keep
+
+    def add(self, value: list[int] | None, fact: Fact, role: int, as_of: int) -> list[int] | None:
+        end = fact.at + self.fixed if self.fixed is not None else self.window.end(fact.at)
+        if end <= as_of:
+            return value
+        if value is None:
+            return [end]
+        if end >= value[-1]:
+            value.append(end)
+        else:
+            insort(value, end)
+        if len(value) > self.keep or value[0] <= as_of:
+            del value[: max(len(value) - self.keep, bisect_right(value, as_of))]
+        return value
+
+
+class EverCount(Feature):
+    """How many matching events there have been."""
+
+    def __init__(self, intake: Intake, identity: str) -> None:
+        super().__init__(f"ever|{identity}", (intake,))
+
+    def add(self, value: int | None, fact: Fact, role: int, as_of: int) -> int:
+        return (value or 0) + 1
+
+    def mend(self, value: int | None, before: list[Fact], after: list[Fact], as_of: int) -> int:
+        # The difference only: the count may go further back than the history.
+        return (value or 0) + (self.fold(after, as_of) or 0) - (self.fold(before, as_of) or 0)
+
+
+def highest_asked(test: Test) -> int:
+    """The number from which on all counts are alike to the test. Raises the mistake of a bad count test."""
+    highest = 0
+    for name, operand in test.operators():
+        if name not in ("eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between"):
+            raise mistake("count", f"{name} does not fit a count", "use eq ne in not_in gt gte lt lte between")
+        for each in operand if isinstance(operand, list) else [operand]:
+            if type(each) is not int or not 0 <= each <= COUNT_MAX:
+                raise mistake("count", f"{each!r} is not a count", f"a count is a whole number from 0 to {COUNT_MAX}")
+            highest = max(highest, each if name in ("gte", "lt") else each + 1)
+    return max(highest, 1)
+
+
+def truths(test: Test, highest: int) -> list[bool]:
+    """For each count from 0 to `highest`, whether it passes."""
+    check = compile_values(test)
+    return [check([count]) for count in range(highest + 1)]
+
+
+def count_verdict(feature: WindowCount | EverCount, test: Test, highest: int) -> Evaluate:
+    """The verdict whether the feature's count passes the test."""
+    key, passes = feature.key, truths(test, highest)
+    if isinstance(feature, EverCount):
+
+        def ever(contact: Contact, t: int) -> Verdict:
+            count: int = contact.features.get(key, 0)
+            return passes[count if count < highest else highest], NEVER
+
+        return ever
+    if passes == [False] * highest + [True]:
+
+        def at_least(contact: Contact, t: int) -> Verdict:
+            ends = contact.features.get(key)
+            if ends is not None and len(ends) >= highest:
+                end: int = ends[-highest]
+                if end > t:
+                    return True, end
+            return False, NEVER
+
+        return at_least
+    if highest == 1:  # none at all
+
+        def none(contact: Contact, t: int) -> Verdict:
+            ends = contact.features.get(key)
+            if ends is not None and ends[-1] > t:
+                return False, ends[-1]
+            return True, NEVER
+
+        return none if passes == [True, False] else lambda contact, t: (passes[0], NEVER)
+
+    def between(contact: Contact, t: int) -> Verdict:
+        ends = contact.features.get(key)
+        if ends is None:
+            return passes[0], NEVER
+        gone = bisect_right(ends, t)
+        count = len(ends) - gone
+        now = passes[min(count, highest)]
+        for index in range(gone, len(ends)):
+            count -= 1
+            if passes[min(count, highest)] is not now:
+                return now, ends[index]
+        return now, NEVER
+
+    return between
+

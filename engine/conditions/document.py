@@ -1,0 +1,108 @@
+"""What the documents that people write are made of: strict pydantic models and their field types."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from engine.conditions.instants import Duration, parse_duration, parse_instant
+
+EVENTS_MAX = 50
+"""Event names in one condition."""
+CHILDREN_MAX = 200
+"""Conditions under one `all`, `any` or `none`, and values of one list test: more belongs in a list of contacts."""
+COUNT_MAX = 10_000
+"""The highest number that `count` or `at_least` may ask for: the state keeps that many instants."""
+
+
+class Document(BaseModel):
+    """A part of a document: unknown keys are errors, nothing is converted silently."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+def mistake(kind: str, problem: str, hint: str) -> PydanticCustomError:
+    """An error of a document's author: what is wrong, and what is allowed there."""
+    return PydanticCustomError(kind, "{problem}; {hint}", {"problem": problem, "hint": hint})  # type: ignore[arg-type]
+
+
+def _duration(value: Any) -> Duration:
+    if isinstance(value, Duration):
+        return value
+    if not isinstance(value, str):
+        raise mistake("duration", f"{value!r} is not a duration", "write an ISO 8601 duration such as P30D, PT2H or P3M")
+    try:
+        return parse_duration(value)
+    except ValueError:
+        hint = "write an ISO 8601 duration such as P30D, PT2H or P3M"
+        near = _near_duration(value)
+        raise mistake("duration", f"{value!r} is not a duration", f"{hint}{near}") from None
+
+
+def _near_duration(text: str) -> str:
+    match = re.fullmatch(r"[Pp]?([Tt]?)\s*(\d+)\s*([A-Za-z]*)", text)
+    if match is None:
+        return ""
+    number, unit = match[2], match[3].lower()
+    if match[1] or unit.startswith(("h", "min", "s")):
+        return f" (did you mean PT{number}{(unit or 'h')[0].upper()}?)"
+    return f" (did you mean P{number}{(unit or 'd')[0].upper()}?)" if not unit or unit[0] in "ymwd" else ""
+
+
+def _window(value: Any) -> Duration:
+    duration = _duration(value)
+    if not duration.months and not duration.millis:
+        raise mistake("duration", f"{value!r} is no time at all", "a window is at least PT0.001S")
+    return duration
+
+
+def _instant_text(value: Any) -> str:
+    if isinstance(value, str):
+        try:
+            parse_instant(value)
+        except ValueError:
+            pass
+        else:
+            return value
+    raise mistake("instant", f"{value!r} is not an instant", "write a date or an RFC 3339 instant such as 2026-05-01T10:00:00Z")
+
+
+_duration_schema = WithJsonSchema({"type": "string", "format": "duration", "examples": ["P30D", "PT2H", "P3M"]})
+Window = Annotated[Duration, BeforeValidator(_window), PlainSerializer(str, return_type=str), _duration_schema]
+"""A duration above zero."""
+Span = Annotated[Duration, BeforeValidator(_duration), PlainSerializer(str, return_type=str), _duration_schema]
+"""A duration, zero allowed."""
+InstantText = Annotated[str, BeforeValidator(_instant_text), WithJsonSchema({"type": "string", "examples": ["2026-05-01", "2026-05-01T10:00:00Z"]})]
+
+
+def _event_name(value: Any) -> str:
+    if not isinstance(value, str) or not value or len(value.encode()) > 128 or "*" in value[:-1] or value == "*":
+        raise mistake(
+            "event", f"{value!r} is not an event type", "a type is text of 1 to 128 bytes; one * may stand at its end, as in message_*"
+        )
+    return value
+
+
+EventName = Annotated[str, BeforeValidator(_event_name), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 128})]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+EventNames = Annotated[list[EventName], BeforeValidator(_as_list), Field(min_length=1, max_length=EVENTS_MAX)]
+"""One event type, or a list of them."""
+Texts = Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], BeforeValidator(_as_list), Field(min_length=1, max_length=CHILDREN_MAX)]
+"""One text, or a list of them."""
+
+
+def _path(value: Any) -> str:
+    if not isinstance(value, str) or not value or len(value) > 256 or any(not part for part in value.split(".")):
+        raise mistake("path", f"{value!r} is not a path", "name a property, with dots into objects and lists, as in items.category")
+    return value
+
+
+Path = Annotated[str, BeforeValidator(_path), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256})]

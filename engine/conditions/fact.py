@@ -1,0 +1,50 @@
+"""A fact as the core sees it: one thing that is true of one contact at one instant (DESIGN.md 2, 3)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+Properties = dict[str, Any]
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Fact(msgspec.Struct):
+    """One event, read and normalised; built by `engine.membership.facts.read_fact`.
+
+    `at` is in milliseconds and never after `arrival`; `arrival` is None where nobody knows it (replay without `arrives`).
+    `left` is set on a purchase that refunds have lessened: what is left of its `amount`, in millionths.
+    """
+
+    contact: str
+    type: str
+    at_text: str = msgspec.field(name="at")
+    id: str = ""
+    workspace: str = "default"
+    raw: msgspec.Raw = msgspec.field(name="properties", default=msgspec.Raw(b"{}"))
+    # Set after reading, whatever the record says under these names.
+    at: int = msgspec.field(name="~at", default=0)
+    arrival: int | None = msgspec.field(name="~arrival", default=None)
+    key: bytes = msgspec.field(name="~key", default=b"")
+    left: int | None = msgspec.field(name="~left", default=None)
+    decoded: Properties | None = msgspec.field(name="~decoded", default=None)
+
+    @property
+    def properties(self) -> Properties:
+        """The event's properties, decoded when first asked for."""
+        found = self.decoded
+        if found is None:
+            found = self.decoded = decode_properties(self.raw)
+        return found
+
+
+def decode_properties(raw: bytes | msgspec.Raw) -> Properties:
+    """The object in `raw`, a JSON text that was checked when the record was read."""
+    try:
+        return _decode(raw)
+    except msgspec.ValidationError:  # a number beyond a double, such as 1e999: infinite, as JSON readers have it
+        found = json.loads(bytes(raw))
+        return found if isinstance(found, dict) else {}

@@ -1,0 +1,132 @@
+"""Features: what is kept up to date per contact from events, shared by every condition that asks for the same.
+
+A feature names the facts it takes (`Intake`), adds one fact to its value, and can be folded anew from a history. Its key is
+a digest of its identity: events, tests, window, operator, threshold and time zone together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+from engine.conditions.document import Document, EventNames
+from engine.conditions.fact import Fact
+from engine.conditions.instants import NEVER, Duration, parse_instant
+from engine.conditions.values import PropertyTest, Where, compile_where, where_identity, where_words
+
+
+def digest(identity: str) -> int:
+    """A positive 63-bit number that stands for `identity` in states; equal on every machine."""
+    return int.from_bytes(blake2b(identity.encode(), digest_size=8).digest(), "big") >> 1
+
+
+class EventDocument(Document):
+    """`event` and `where`: which events are meant."""
+
+    event: EventNames
+    where: Where = {}
+
+
+class BoundedDocument(EventDocument):
+    """Events with fixed bounds: `since` ≤ at < `until`."""
+
+    since: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The facts that a feature takes in one of its roles (such as the `of` and the `without` of a streak)."""
+
+    names: frozenset[str]
+    prefixes: tuple[str, ...]
+    test: PropertyTest | None
+    test_identity: str
+    since: int
+    until: int
+    role: int = 0
+
+    def takes_type(self, event_type: str) -> bool:
+        """Whether events of this type are meant."""
+        return event_type in self.names or event_type.startswith(self.prefixes)
+
+    def takes(self, fact: Fact) -> bool:
+        """Whether this fact is meant: type, instant and tests."""
+        return (
+            self.takes_type(fact.type)
+            and self.since <= fact.at < self.until
+            and (self.test is None or self.test(fact.properties))
+        )
+
+
+def intake_of(
+    events: list[str], where: Where, zone: ZoneInfo | None, since: str | None = None, until: str | None = None, role: int = 0
+) -> tuple[Intake, str]:
+    """The intake of a document's events, and its identity."""
+    names = sorted({name for name in events if not name.endswith("*")})
+    prefixes = sorted({name[:-1] for name in events if name.endswith("*")})
+    first = 0 if since is None else parse_instant(since, zone)
+    end = NEVER if until is None else parse_instant(until, zone)
+    tests = where_identity(where)
+    intake = Intake(frozenset(names), tuple(prefixes), compile_where(where), tests, first, end, role)
+    return intake, f"{names}|{prefixes}|{tests}|{first}|{end}"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLength:
+    """A window's length, and the zone whose calendar its months follow (None: UTC)."""
+
+    length: Duration
+    zone: ZoneInfo | None
+
+    def end(self, at: int) -> int:
+        """The first instant at which an event at `at` no longer counts."""
+        return self.length.after(at, self.zone)
+
+    @property
+    def fixed(self) -> int | None:
+        """Milliseconds, where no calendar is asked."""
+        return None if self.length.months else self.length.millis
+
+    @property
+    def identity(self) -> str:
+        """Equal for windows that always end at the same instants."""
+        return f"{self.length}@{self.zone.key if self.zone and self.length.months else 'UTC'}"
+
+
+class Feature:
+    """A value per contact; None stands for that of a contact without any fact in it."""
+
+    ordered: ClassVar[bool] = False
+    """Whether facts must come in order of `at`: a late one has the value folded anew from the history."""
+
+    def __init__(self, identity: str, intakes: tuple[Intake, ...]) -> None:
+        self.identity = identity
+        self.key = digest(identity)
+        self.intakes = intakes
+
+    def add(self, value: Any, fact: Fact, role: int, as_of: int) -> Any:
+        """The value with one more fact, taken in `role`; what can no longer count at or after `as_of` may be dropped."""
+        raise NotImplementedError(type(self))
+
+    def fold(self, facts: Iterable[Fact], as_of: int) -> Any:
+        """The value from facts in order of `at`, then arrival; of an ordered feature's facts at one instant, role 0 first."""
+        taken = [(fact, intake.role) for fact in facts for intake in self.intakes if intake.takes(fact)]
+        if self.ordered:
+            taken.sort(key=lambda pair: (pair[0].at, pair[1]))
+        value = None
+        for fact, role in taken:
+            value = self.add(value, fact, role, as_of)
+        return value
+
+    def mend(self, value: Any, before: list[Fact], after: list[Fact], as_of: int) -> Any:
+        """The value once refunds have turned the history `before` into `after`."""
+        return self.fold(after, as_of)
+
+
+def event_words(events: list[str], where: Where) -> str:
+    """Plain words for the events meant."""
+    return " or ".join(name.replace("_", " ") for name in events) + where_words(where)

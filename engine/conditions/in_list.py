@@ -1,0 +1,37 @@
+"""`in_list`: the contact is on a list of people.
+
+>>> InList.model_validate({"in_list": "newsletter"}).describe()
+'is on the list newsletter'
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from engine.conditions.contact import Contact
+from engine.conditions.document import Document
+from engine.conditions.instants import NEVER
+from engine.conditions.scope import Evaluate, Scope, Verdict
+
+
+class InList(Document):
+    """`in_list: id`"""
+
+    in_list: Annotated[str, Field(min_length=1, max_length=256)]
+
+    def compile(self, scope: Scope) -> Evaluate:
+        """On the list now."""
+        name = self.in_list
+        scope.lists.add(name)
+
+        def evaluate(contact: Contact, t: int) -> Verdict:
+            entry = contact.lists.get(name) if contact.lists is not None else None
+            return entry is not None and entry[1] == 1, NEVER
+
+        return evaluate
+
+    def describe(self) -> str:
+        """Plain words."""
+        return f"is on the list {self.in_list}"

@@ -1,0 +1,37 @@
+"""`in_segment`: final membership elsewhere, in the same step; segments form a graph without cycles.
+
+>>> InSegment.model_validate({"in_segment": "buyers"}).describe()
+'is in the segment buyers'
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from engine.conditions.contact import SEQUENCE, UNTIL, Contact
+from engine.conditions.document import Document
+from engine.conditions.instants import NEVER
+from engine.conditions.scope import Evaluate, Scope, Verdict
+
+
+class InSegment(Document):
+    """`in_segment: id`"""
+
+    in_segment: Annotated[str, Field(min_length=1, max_length=64)]
+
+    def compile(self, scope: Scope) -> Evaluate:
+        """A member of the other segment, which is judged first."""
+        scope.nested.add(self.in_segment)
+        key = scope.segment_key(self.in_segment)
+
+        def evaluate(contact: Contact, t: int) -> Verdict:
+            entry = contact.members.get(key)
+            return (False, NEVER) if entry is None else (entry[SEQUENCE] & 1 == 1, entry[UNTIL])
+
+        return evaluate
+
+    def describe(self) -> str:
+        """Plain words."""
+        return f"is in the segment {self.in_segment}"

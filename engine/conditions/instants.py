@@ -1,0 +1,166 @@
+"""Instants and durations: integer milliseconds since the epoch inside, RFC 3339 and ISO 8601 outside (DESIGN.md 2, 4).
+
+Days and weeks are fixed lengths; months and years add by calendar in a time zone, keep the wall time, clamp at month end,
+take the later side of a gap and the earlier of an overlap.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+NEVER = 1 << 62
+"""Later than every instant: "until nothing more happens"."""
+
+SECOND, MINUTE, HOUR, DAY, WEEK = 1_000, 60_000, 3_600_000, 86_400_000, 604_800_000
+FIRST_INSTANT = 0
+"""1970-01-01T00:00:00Z: facts before it are refused as a mistake of units."""
+LAST_INSTANT = 253_402_300_799_999
+"""9999-12-31T23:59:59.999Z, the last that RFC 3339 can write."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_DATE_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s?([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII
+)
+_DURATION = re.compile(
+    r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,3}))?S)?)?", re.ASCII
+)
+_CACHED_MINUTES = 65_536
+"""Minutes whose text is remembered: 45 days of traffic, about 8 MB."""
+
+_minutes: dict[str, int] = {}
+_seconds: dict[str, int] = {f"{s:02d}.{ms:03d}Z": s * 1000 + ms for s in range(60) for ms in range(1000)}
+
+
+def parse_instant(text: str, zone: ZoneInfo | None = None) -> int:
+    """Milliseconds of an RFC 3339 date-time or date; without an offset it is in `zone` (default UTC).
+
+    Digits beyond milliseconds are cut off. Raises ValueError for anything else, or outside the years 1970 to 9999.
+    """
+    if len(text) == 24:  # the wire form YYYY-MM-DDTHH:MM:SS.mmmZ, two look-ups
+        seconds = _seconds.get(text[17:])
+        if seconds is not None:
+            minute = _minutes.get(text[:17])
+            if minute is not None:
+                return minute + seconds
+            instant = _parse(text, None)
+            if len(_minutes) >= _CACHED_MINUTES:
+                _minutes.clear()
+            _minutes[text[:17]] = instant - seconds
+            return instant
+    return _parse(text, zone)
+
+
+def _parse(text: str, zone: ZoneInfo | None) -> int:
+    match = _DATE_TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an RFC 3339 instant such as 2026-05-01T10:00:00.000Z")
+    year, month, day, hour, minute, second, fraction, offset = match.groups()
+    millis = int((fraction or "0").ljust(3, "0")[:3])
+    leap = second == "60"  # a leap second is read as the last one before it
+    local = datetime(  # noqa: DTZ001 - the zone is put on below
+        int(year), int(month), int(day), int(hour or 0), int(minute or 0), 59 if leap else int(second or 0)
+    )
+    if offset is None:
+        instant = _to_utc(local, zone)
+    elif offset in "Zz":
+        instant = (local - datetime(1970, 1, 1)) // _MILLISECOND  # noqa: DTZ001
+    else:
+        minutes = int(offset[1:3]) * 60 + int(offset[-2:])
+        if int(offset[-2:]) > 59 or minutes > 24 * 60 - 1:
+            raise ValueError(f"{text!r} has an offset that no clock has")
+        instant = (local - datetime(1970, 1, 1)) // _MILLISECOND - (  # noqa: DTZ001
+            -minutes if offset[0] == "-" else minutes
+        ) * MINUTE
+    instant += millis
+    if not FIRST_INSTANT <= instant <= LAST_INSTANT:
+        raise ValueError(f"{text!r} is outside 1970 to 9999")
+    return instant
+
+
+def _to_utc(local: datetime, zone: ZoneInfo | None) -> int:
+    """Milliseconds of a wall time; fold 0 is the later side of a gap and the earlier of an overlap."""
+    if zone is None:
+        return (local.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
+    return (local.replace(tzinfo=zone, fold=0).astimezone(UTC) - _EPOCH) // _MILLISECOND
+
+
+def format_instant(instant: int) -> str:
+    """`YYYY-MM-DDTHH:MM:SS.mmmZ` of milliseconds since the epoch."""
+    minute, rest = divmod(instant, MINUTE)
+    return f"{_format_minute(minute)}{rest // 1000:02d}.{rest % 1000:03d}Z"
+
+
+@lru_cache(maxsize=_CACHED_MINUTES)
+def _format_minute(minute: int) -> str:
+    return (_EPOCH + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """Calendar months and fixed milliseconds; both at least 0.
+
+    >>> parse_duration("P1Y2M10DT30M")
+    Duration(months=14, millis=865800000)
+    """
+
+    months: int
+    millis: int
+
+    def __str__(self) -> str:
+        """The shortest ISO 8601 form, the same for equal durations."""
+        years, months = divmod(self.months, 12)
+        days, rest = divmod(self.millis, DAY)
+        hours, rest = divmod(rest, HOUR)
+        minutes, rest = divmod(rest, MINUTE)
+        seconds, millis = divmod(rest, SECOND)
+        date = "".join(f"{n}{unit}" for n, unit in ((years, "Y"), (months, "M"), (days, "D")) if n)
+        second = f"{seconds}.{millis:03d}S" if millis else f"{seconds}S" if seconds else ""
+        time = "".join(f"{n}{unit}" for n, unit in ((hours, "H"), (minutes, "M")) if n) + second
+        return f"P{date}{'T' + time if time else ''}" if date or time else "PT0S"
+
+    def longest(self) -> int:
+        """An upper bound in milliseconds: no month has more than 31 days, no year more than 366."""
+        years, months = divmod(self.months, 12)
+        return years * 366 * DAY + months * 31 * DAY + self.millis + (HOUR * 2 if self.months else 0)
+
+    def after(self, instant: int, zone: ZoneInfo | None) -> int:
+        """The instant this long after `instant`; months by the calendar of `zone` (None: UTC)."""
+        if not self.months:
+            return instant + self.millis
+        return add_months(instant, self.months, zone) + self.millis
+
+
+@lru_cache(maxsize=16_384)
+def add_months(instant: int, months: int, zone: ZoneInfo | None) -> int:
+    """`instant` plus calendar months in `zone`, wall time kept, the day clamped at month end.
+
+    >>> format_instant(add_months(parse_instant("2026-01-31T12:00:00Z"), 3, None))
+    '2026-04-30T12:00:00.000Z'
+    """
+    local = (_EPOCH + timedelta(milliseconds=instant)).astimezone(zone or UTC).replace(tzinfo=None)
+    total = local.year * 12 + local.month - 1 + months
+    year, month = divmod(total, 12)
+    if year > 9999:
+        return NEVER
+    day = min(local.day, monthrange(year, month + 1)[1])
+    return _to_utc(local.replace(year=year, month=month + 1, day=day), zone)
+
+
+def parse_duration(text: str) -> Duration:
+    """The duration of an ISO 8601 text such as P30D, PT2H, P3M. Raises ValueError for anything else."""
+    match = _DURATION.fullmatch(text)
+    if match is None or text[-1] in "PT":
+        raise ValueError(f"{text!r} is not an ISO 8601 duration such as P30D, PT2H or P3M")
+    years, months, weeks, days, hours, minutes, seconds, fraction = (int(g or 0) for g in (*match.groups()[:7], 0))
+    millis = int((match.group(8) or "0").ljust(3, "0")) + fraction
+    millis += weeks * WEEK + days * DAY + hours * HOUR + minutes * MINUTE + seconds * SECOND
+    duration = Duration(years * 12 + months, millis)
+    if duration.longest() > LAST_INSTANT:
+        raise ValueError(f"{text!r} is longer than any calendar")
+    return duration

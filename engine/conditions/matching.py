@@ -1,0 +1,55 @@
+"""Pairs of events that must agree on a property, as `streak` and `missed` name them: a type, a list of types, or `{event, where}`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from engine.conditions.fact import Fact
+from engine.conditions.feature import EventDocument
+from engine.conditions.paths import reader
+from engine.conditions.values import exact
+
+
+def _short_form(value: Any) -> Any:
+    return {"event": value} if isinstance(value, (str, list)) else value
+
+
+Events = Annotated[EventDocument, BeforeValidator(_short_form)]
+"""A type, a list of types, or `{event, where}`."""
+
+
+def matcher(path: str | None) -> Callable[[Fact], str | None]:
+    """A function from a fact to the text that agreeing facts share; None where the property is missing, "" without a path."""
+    if path is None:
+        return lambda fact: ""
+    if "." not in path:
+
+        def plain(fact: Fact) -> str | None:
+            value = fact.properties.get(path)
+            return "=" + value if type(value) is str else _text(value)
+
+        return plain
+    read = reader(path)
+
+    def deep(fact: Fact) -> str | None:
+        values = read(fact.properties)
+        return _text(values[0]) if values else None
+
+    return deep
+
+
+def _text(value: Any) -> str | None:
+    """Equal for values that compare equal: 45, 45.0 and "45" agree."""
+    if type(value) is list:
+        return _text(value[0]) if value else None
+    if value is None or type(value) is dict:
+        return None
+    if type(value) is str:
+        return "=" + value
+    if type(value) is bool:
+        return "true" if value else "false"
+    number = exact(value)
+    return f"={int(number) if number == number // 1 else number}"

@@ -1,0 +1,104 @@
+"""`missed`: after some `after` event no agreeing `expect` event came in time. "Viewed, not put in the cart for two hours".
+
+True at t when some `after` event at a has a + within ≤ t (< a + within + for) and no `expect` event agreeing on `match` lies in
+[a, t]; one at exactly a + within is in time.
+
+>>> Missed.model_validate({"missed": {"after": "product_view", "expect": "cart_add", "within": "PT2H"}}).describe()
+'product view, and no cart add within PT2H'
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from engine.conditions.contact import Contact
+from engine.conditions.document import Document, Path, Window
+from engine.conditions.fact import Fact
+from engine.conditions.feature import Feature, Intake, WindowLength, event_words, intake_of
+from engine.conditions.instants import NEVER
+from engine.conditions.matching import Events, matcher
+from engine.conditions.scope import Evaluate, Scope, Verdict
+
+AFTER, EXPECT = 0, 1
+DUE, GONE, MATCH = 0, 1, 2
+
+
+class MissedOptions(Document):
+    """`expect` should have come `within` so long after `after`; `for` limits how long it is held against them."""
+
+    after: Events
+    expect: Events
+    within: Window
+    match: Path | None = None
+    for_: Window | None = Field(default=None, alias="for")
+
+
+class Unmet(Feature):
+    """Unmet `after` events in order: `[a + within, a + within + for, what it agrees on]`.
+
+    Without `for`, one that agrees with an earlier unmet one adds nothing: whatever meets the earlier meets it too.
+    """
+
+    ordered: ClassVar[bool] = True
+
+    def __init__(self, intakes: tuple[Intake, Intake], identity: str, match: str | None, within: WindowLength, for_: WindowLength | None) -> None:
+        super().__init__(f"missed|{identity}|{match}|{within.identity}|{for_.identity if for_ else ''}", intakes)
+        self.match = matcher(match)
+        self.within = within
+        self.for_ = for_
+
+    def add(self, value: list[list[Any]] | None, fact: Fact, role: int, as_of: int) -> list[list[Any]] | None:
+        match = self.match(fact)
+        if role == EXPECT:
+            if not value or match is None:
+                return value
+            return [entry for entry in value if entry[MATCH] != match] or None
+        due = self.within.end(fact.at)
+        if self.for_ is None:
+            for entry in value or ():
+                if entry[MATCH] == match:
+                    entry[DUE] = min(entry[DUE], due)
+                    return value
+            return [*(value or ()), [due, NEVER, match]]
+        gone = self.for_.end(due)
+        kept = [entry for entry in value or () if entry[GONE] > as_of]
+        if gone > as_of:
+            kept.append([due, gone, match])
+        return kept or None
+
+
+class Missed(Document):
+    """`missed: {after, expect, within, match, for}`"""
+
+    missed: MissedOptions
+
+    def compile(self, scope: Scope) -> Evaluate:
+        """Some expectation is due and unmet."""
+        options = self.missed
+        after, after_identity = intake_of(options.after.event, options.after.where, scope.zone, role=AFTER)
+        expect, expect_identity = intake_of(options.expect.event, options.expect.where, scope.zone, role=EXPECT)
+        within = WindowLength(options.within, scope.zone)
+        for_ = WindowLength(options.for_, scope.zone) if options.for_ is not None else None
+        key = scope.share(Unmet((after, expect), f"{after_identity}|{expect_identity}", options.match, within, for_)).key
+
+        def evaluate(contact: Contact, t: int) -> Verdict:
+            last_gone, next_due = -1, NEVER
+            for due, gone, _ in contact.features.get(key) or ():
+                if due > t:
+                    if due < next_due:
+                        next_due = due
+                elif gone > t and gone > last_gone:
+                    last_gone = gone
+            return (True, last_gone) if last_gone >= 0 else (False, next_due)
+
+        return evaluate
+
+    def describe(self) -> str:
+        """Plain words."""
+        options = self.missed
+        after, expect = (event_words(each.event, each.where) for each in (options.after, options.expect))
+        agreeing = f" of the same {options.match}" if options.match else ""
+        held = f", held against them for {options.for_}" if options.for_ else ""
+        return f"{after}, and no {expect}{agreeing} within {options.within}{held}"

@@ -1,0 +1,41 @@
+"""What compiling one segment's rule collects: the shared features, and which changes of a contact the rule looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from engine.conditions.contact import Contact
+from engine.conditions.feature import Feature
+
+Verdict = tuple[bool, int]
+"""A truth value, and the instant before which no verdict may change without a new fact (NEVER: none)."""
+Evaluate = Callable[[Contact, int], Verdict]
+"""The verdict on a contact at an instant at or after its as-of."""
+
+F = TypeVar("F", bound=Feature)
+
+
+@dataclass(slots=True)
+class Scope:
+    """Where a rule is compiled: its zone, the features shared by all rules, and what this rule depends on."""
+
+    zone: ZoneInfo | None
+    features: dict[int, Feature]
+    segment_key: Callable[[str], int]
+    uses: set[int] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
+    tags: set[str] = field(default_factory=set)
+    lists: set[str] = field(default_factory=set)
+    nested: set[str] = field(default_factory=set)
+    known: bool = False
+
+    def share(self, feature: F) -> F:
+        """The one feature with this identity: the one that exists, or this."""
+        found: Any = self.features.setdefault(feature.key, feature)
+        if found.identity != feature.identity:
+            raise AssertionError(f"two features have the digest {feature.key}: {found.identity} and {feature.identity}")
+        self.uses.add(feature.key)
+        return found  # type: ignore[no-any-return]

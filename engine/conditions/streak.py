@@ -1,0 +1,121 @@
+"""`streak`: the trailing run of `of` events that no agreeing `without` event answered is at least so long.
+
+Those younger than `grace` are passed over; without `match` an answer settles all before it. "Three messages unread in a row".
+
+>>> streak = Streak.model_validate({"streak": {"of": "message_sent", "without": "message_read", "at_least": 3}})
+>>> streak.describe()
+'the last 3 or more message sent had no message read'
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from engine.conditions.contact import Contact
+from engine.conditions.document import Document, Path, Span
+from engine.conditions.fact import Fact
+from engine.conditions.feature import Feature, Intake, WindowLength, event_words, intake_of
+from engine.conditions.instants import NEVER
+from engine.conditions.matching import Events, matcher
+from engine.conditions.scope import Evaluate, Scope, Verdict
+
+STREAK_MAX = 1_000
+"""The longest run that can be asked for."""
+OF, WITHOUT = 0, 1
+SETTLED, MATCH, OPEN = 0, 1, 2
+
+
+class StreakOptions(Document):
+    """`of` events in a row, `without` an answer that agrees on `match`."""
+
+    of: Events
+    without: Events
+    match: Path | None = None
+    at_least: Annotated[int, Field(ge=1, le=STREAK_MAX)]
+    grace: Span | None = None
+
+
+class Run(Feature):
+    """The last `of` events, oldest first: `[instant from which it is looked at, what it agrees on, 1 while unanswered]`."""
+
+    ordered: ClassVar[bool] = True
+
+    def __init__(self, intakes: tuple[Intake, Intake], identity: str, match: str | None, at_least: int, grace: WindowLength | None) -> None:
+        super().__init__(f"streak|{identity}|{match}|{at_least}|{grace.identity if grace else ''}", intakes)
+        self.match = matcher(match)
+        self.keep = at_least
+        self.grace = grace
+
+    def add(self, value: list[list[Any]] | None, fact: Fact, role: int, as_of: int) -> list[list[Any]] | None:
+        match = self.match(fact)
+        if role == WITHOUT:
+            if value is not None and match is not None:
+                for entry in value:
+                    if entry[MATCH] == match:
+                        entry[OPEN] = 0
+            return value
+        entry = [self.grace.end(fact.at) if self.grace is not None else fact.at, match, 1]
+        if value is None:
+            return [entry]
+        value.append(entry)
+        if len(value) > self.keep:
+            self._forget(value, as_of)
+        return value
+
+    def _forget(self, value: list[list[Any]], as_of: int) -> None:
+        """Settled events before the last `keep` settled ones can never matter again."""
+        settled = 0
+        for index in range(len(value) - 1, -1, -1):
+            if value[index][SETTLED] <= as_of:
+                settled += 1
+                if settled > self.keep:
+                    del value[index]
+
+
+class Streak(Document):
+    """`streak: {of, without, match, at_least, grace}`"""
+
+    streak: StreakOptions
+
+    def compile(self, scope: Scope) -> Evaluate:
+        """The trailing run is long enough."""
+        options = self.streak
+        of, of_identity = intake_of(options.of.event, options.of.where, scope.zone, role=OF)
+        without, without_identity = intake_of(options.without.event, options.without.where, scope.zone, role=WITHOUT)
+        grace = WindowLength(options.grace, scope.zone) if options.grace is not None else None
+        identity = f"{of_identity}|{without_identity}"
+        key = scope.share(Run((of, without), identity, options.match, options.at_least, grace)).key
+        wanted = options.at_least
+
+        def evaluate(contact: Contact, t: int) -> Verdict:
+            value = contact.features.get(key)
+            if value is None:
+                return False, NEVER
+            run, until, broken = 0, NEVER, False
+            for index in range(len(value) - 1, -1, -1):
+                settled, _, is_open = value[index]
+                if settled > t:
+                    if settled < until:
+                        until = settled
+                elif not broken:
+                    if is_open:
+                        run += 1
+                    else:
+                        broken = True
+                    if run == wanted or broken:
+                        if grace is None:
+                            break
+                        broken = True
+            return run >= wanted, until
+
+        return evaluate
+
+    def describe(self) -> str:
+        """Plain words."""
+        options = self.streak
+        of, without = (event_words(each.event, each.where) for each in (options.of, options.without))
+        agreeing = f" of the same {options.match}" if options.match else ""
+        grace = f", those younger than {options.grace} passed over" if options.grace else ""
+        return f"the last {options.at_least} or more {of} had no {without}{agreeing}{grace}"

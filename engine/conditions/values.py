@@ -1,0 +1,277 @@
+"""Tests of one value: the right-hand side of `where` and `profile`, and the `is` of aggregates (DESIGN.md 5).
+
+A bare value means equal; else one or several operators, all of which hold. Numbers in text compare as numbers with
+numbers, RFC 3339 texts as instants with each other, and nothing is compared by tolerance.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+
+from engine.conditions.document import CHILDREN_MAX, Document, Path, mistake
+from engine.conditions.instants import parse_instant
+from engine.conditions.paths import reader
+
+Scalar = bool | int | float | str
+Check = Callable[[Any], bool]
+PropertyTest = Callable[[dict[str, Any]], bool]
+
+TEXT_MAX = 1_024
+"""Characters of a text that a test compares with."""
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+
+ScalarField = StrictBool | StrictInt | StrictFloat | Annotated[StrictStr, Field(max_length=TEXT_MAX)]
+Scalars = Annotated[list[ScalarField], Field(min_length=1, max_length=CHILDREN_MAX)]
+OPERATORS = (
+    "eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between",
+    "contains", "icontains", "starts_with", "ends_with", "matches", "exists",
+)  # fmt: skip
+
+
+class Test(Document):
+    """One or several operators, all of which must hold.
+
+    >>> Test.model_validate({"gte": 500}).gte
+    500
+    """
+
+    eq: ScalarField | None = None
+    ne: ScalarField | None = None
+    in_: Scalars | None = Field(default=None, alias="in")
+    not_in: Scalars | None = None
+    gt: ScalarField | None = None
+    gte: ScalarField | None = None
+    lt: ScalarField | None = None
+    lte: ScalarField | None = None
+    between: Annotated[list[ScalarField], Field(min_length=2, max_length=2)] | None = None
+    contains: ScalarField | None = None
+    icontains: Annotated[StrictStr, Field(max_length=TEXT_MAX)] | None = None
+    starts_with: Annotated[StrictStr, Field(max_length=TEXT_MAX)] | None = None
+    ends_with: Annotated[StrictStr, Field(max_length=TEXT_MAX)] | None = None
+    matches: Annotated[StrictStr, Field(max_length=256)] | None = None
+    exists: StrictBool | None = None
+
+    @model_validator(mode="after")
+    def _sound(self) -> Test:
+        if self.matches is not None:
+            try:
+                re.compile(self.matches)
+            except re.error as error:
+                raise mistake("regex", f"{self.matches!r} is not a regular expression ({error})", "see Python's re") from None
+        return self
+
+    def operators(self) -> list[tuple[str, Any]]:
+        """The operators that are set, in the order of the reference."""
+        found = ((name, getattr(self, "in_" if name == "in" else name)) for name in OPERATORS)
+        return [(name, value) for name, value in found if value is not None]
+
+
+def _short_form(value: Any) -> Any:
+    if isinstance(value, (bool, int, float, str)):
+        return {"eq": value}
+    if value is None or isinstance(value, list):
+        hint = "write in: [...] for one of several values" if isinstance(value, list) else "write exists: false for a value that is not there"
+        raise mistake("test", f"{value!r} is not a test", hint)
+    if value == {}:
+        raise mistake("test", "the test is empty", f"use one of {', '.join(OPERATORS)}, or a bare value")
+    return value
+
+
+AnyTest = Annotated[Test, BeforeValidator(_short_form)]
+"""A bare value (equal), or operators."""
+Where = dict[Path, AnyTest]
+"""Tests by path, all of which hold."""
+
+
+def number(value: Any) -> int | float | Decimal | Fraction | None:
+    """The number in a JSON value: a number itself, or a text that is one; None otherwise (a boolean is not a number)."""
+    kind = type(value)
+    if kind is int or kind is float or kind is Decimal or kind is Fraction:
+        return value  # type: ignore[no-any-return]
+    if kind is str and _NUMBER.fullmatch(value):
+        return Decimal(value)
+    return None
+
+
+def exact(value: int | float | Decimal | Fraction) -> int | Decimal | Fraction:
+    """A number as its shortest decimal text says it, for comparison without binary fractions."""
+    if type(value) is float:
+        return Decimal(repr(value))
+    return value  # type: ignore[return-value]
+
+
+def _instant(value: Any) -> int | None:
+    if type(value) is not str or len(value) < 10 or value[4] != "-":
+        return None
+    try:
+        return parse_instant(value)
+    except ValueError:
+        return None
+
+
+def compare(value: Any, operand: Scalar) -> int | None:
+    """-1, 0 or 1 as `value` is below, at or above `operand`; None where the two do not compare."""
+    a: Any
+    b: Any
+    kind, wanted = type(value), type(operand)
+    if kind is str and wanted is str:
+        a, b = _instant(value), _instant(operand)
+        if a is None or b is None:
+            a, b = value, operand
+    elif kind is bool or wanted is bool:
+        if kind is not wanted:
+            return None
+        a, b = value, operand
+    else:
+        a, b = number(value), number(operand)
+        if a is None or b is None:
+            return None
+        if a != a or b != b:  # not a number
+            return None
+        if type(a) is not type(b):
+            a, b = exact(a), exact(b)
+            if type(a) is Fraction or type(b) is Fraction:
+                a, b = Fraction(a), Fraction(b)
+    return (a > b) - (a < b)
+
+
+def equals(operand: Scalar) -> Check:
+    """Whether a value is equal to `operand`."""
+    if type(operand) is bool:
+        return lambda value: value is operand
+    if type(operand) is str and number(operand) is None and _instant(operand) is None:
+        return lambda value: value == operand
+    return lambda value: compare(value, operand) == 0
+
+
+def _ordered(name: str, operand: Scalar) -> Check:
+    if type(operand) is int:
+        at: int = operand
+        quick = {"gt": int.__gt__, "gte": int.__ge__, "lt": int.__lt__, "lte": int.__le__}[name]
+
+        def check_int(value: Any) -> bool:
+            return quick(value, at) if type(value) is int else general(value)
+
+    def general(value: Any) -> bool:
+        found = compare(value, operand)
+        if found is None or type(value) is bool:
+            return False
+        return found > 0 if name == "gt" else found >= 0 if name == "gte" else found < 0 if name == "lt" else found <= 0
+
+    return check_int if type(operand) is int else general
+
+
+def _operator(name: str, operand: Any) -> Check:
+    """A check of one value for a positive operator."""
+    match name:
+        case "eq":
+            return equals(operand)
+        case "in":
+            checks = [equals(each) for each in operand]
+            return lambda value: any(check(value) for check in checks)
+        case "gt" | "gte" | "lt" | "lte":
+            return _ordered(name, operand)
+        case "between":
+            low, high = _ordered("gte", operand[0]), _ordered("lte", operand[1])
+            return lambda value: low(value) and high(value)
+        case "contains":
+            equal = equals(operand)
+            if type(operand) is str:
+                return lambda value: operand in value if type(value) is str else equal(value)
+            return equal
+        case "icontains":
+            folded = operand.casefold()
+            return lambda value: type(value) is str and folded in value.casefold()
+        case "starts_with":
+            return lambda value: type(value) is str and value.startswith(operand)
+        case "ends_with":
+            return lambda value: type(value) is str and value.endswith(operand)
+        case _:
+            search = re.compile(operand).search
+            return lambda value: type(value) is str and search(value) is not None
+
+
+NEGATIONS = {"ne": "eq", "not_in": "in"}
+
+
+def compile_values(test: Test) -> Callable[[list[Any]], bool]:
+    """A function over all values found at a path: a list matches if any element does; `ne` and `not_in` negate that."""
+    parts: list[Callable[[list[Any]], bool]] = []
+    for name, operand in test.operators():
+        if name == "exists":
+            parts.append((lambda values: bool(values)) if operand else (lambda values: not values))
+            continue
+        check = _operator(NEGATIONS.get(name, name), operand)
+        parts.append(_none_of(check) if name in NEGATIONS else _some_of(check))
+    if len(parts) == 1:
+        return parts[0]
+    return lambda values: all(part(values) for part in parts)
+
+
+def _some_of(check: Check) -> Callable[[list[Any]], bool]:
+    def some(values: list[Any]) -> bool:
+        for value in values:
+            if check(value):
+                return True
+        return False
+
+    return some
+
+
+def _none_of(check: Check) -> Callable[[list[Any]], bool]:
+    def none(values: list[Any]) -> bool:
+        return not any(check(value) for value in values)
+
+    return none
+
+
+def compile_where(where: Where) -> PropertyTest | None:
+    """A function over an event's properties, or None where there is nothing to test."""
+    parts = [(reader(path), compile_values(test)) for path, test in where.items()]
+    if not parts:
+        return None
+    if len(parts) == 1:
+        read, passes = parts[0]
+        return lambda properties: passes(read(properties))
+    return lambda properties: all(passes(read(properties)) for read, passes in parts)
+
+
+def plain(test: Test) -> dict[str, Any]:
+    """The test as plain JSON, for identities and canonical forms."""
+    return dict(test.operators())
+
+
+def words(test: Test) -> str:
+    """The test in plain words."""
+    said = {
+        "eq": "is", "ne": "is not", "in": "is one of", "not_in": "is none of", "gt": "is above", "gte": "is at least",
+        "lt": "is below", "lte": "is at most", "between": "is between", "contains": "contains",
+        "icontains": "contains (in any case)", "starts_with": "starts with", "ends_with": "ends with", "matches": "matches",
+    }  # fmt: skip
+    parts = []
+    for name, operand in test.operators():
+        if name == "exists":
+            parts.append("is set" if operand else "is not set")
+        elif name == "between":
+            parts.append(f"is between {operand[0]} and {operand[1]}")
+        else:
+            value = ", ".join(map(str, operand)) if isinstance(operand, list) else str(operand)
+            parts.append(f"{said[name]} {value}")
+    return " and ".join(parts)
+
+
+def where_words(where: Where) -> str:
+    """` where a is x and b is y`, or nothing."""
+    return " where " + " and ".join(f"{path} {words(test)}" for path, test in where.items()) if where else ""
+
+
+def where_identity(where: Where) -> str:
+    """The same text for the same tests, whatever their order."""
+    return json.dumps({path: plain(test) for path, test in where.items()}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,86 @@
+"""What one definition alone can't tell: unknown segments, cycles, groups, windows longer than the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from engine.conditions.instants import DAY, Duration
+from engine.definitions.document import Segment
+from engine.definitions.errors import DefinitionError, DefinitionErrors
+from engine.definitions.graph import Cycle, judging_order, nested
+
+JOURNAL_RETENTION = 400 * DAY
+"""The default of the setting with this name, in milliseconds."""
+SEGMENTS_MAX = 100_000
+"""Segments of one installation."""
+
+
+def check(segments: Sequence[Segment], *, journal_retention: int = JOURNAL_RETENTION, complete: bool = True) -> None:
+    """Raise DefinitionErrors unless the segments can run together.
+
+    `journal_retention` is in milliseconds; without `complete` a nested segment may be one that is not among them.
+    """
+    errors: list[DefinitionError] = []
+    if len(segments) > SEGMENTS_MAX:
+        errors.append(DefinitionError("", "", f"{len(segments)} segments; at most {SEGMENTS_MAX} are allowed"))
+    seen: dict[tuple[str, str], Segment] = {}
+    for segment in segments:
+        if segment.key in seen:
+            errors.append(_error(segment, "segment", f"the id {segment.segment!r} is used twice in workspace {segment.workspace}", "rename one"))
+        seen[segment.key] = segment
+    for segment in seen.values():
+        errors += _alone(segment, journal_retention)
+        known = sorted(name for workspace, name in seen if workspace == segment.workspace)
+        for name in sorted(nested(segment)) if complete else ():
+            if (segment.workspace, name) not in seen:
+                errors.append(_error(segment, "when", f"in_segment names the unknown segment {name!r}", f"Known here: {', '.join(known[:20])}"))
+    for workspace in sorted({segment.workspace for segment in seen.values()}):
+        inside = [segment for segment in seen.values() if segment.workspace == workspace]
+        errors += _groups(inside)
+        try:
+            judging_order(inside)
+        except Cycle as cycle:
+            first = seen[workspace, cycle.path[0]]
+            hint = "break it: a segment can't need its own answer, nor that of another in its group"
+            errors.append(_error(first, "when", f"the segments form a cycle: {cycle}", hint))
+    if errors:
+        raise DefinitionErrors(errors)
+
+
+def _error(segment: Segment, path: str, problem: str, hint: str = "") -> DefinitionError:
+    return DefinitionError(f"{segment.segment}: {path}", "", problem, hint)
+
+
+def _alone(segment: Segment, retention: int) -> Iterator[DefinitionError]:
+    for path, window in windows(segment.when, "when"):
+        if window.longest() > retention:
+            hint = f"the journal keeps {Duration(0, retention)}; shorten the window or raise JOURNAL_RETENTION"
+            yield _error(segment, path, f"the window {window} is longer than the journal keeps facts", hint)
+    for contact in sorted(set(segment.include) & set(segment.exclude)):
+        yield _error(segment, "include", f"contact {contact!r} is both included and excluded", "take it out of one of them")
+
+
+def windows(part: Any, path: str) -> Iterator[tuple[str, Duration]]:
+    """Every duration in a rule, with its path."""
+    if isinstance(part, Duration):
+        yield path, part
+    elif isinstance(part, BaseModel):
+        for name, field in type(part).model_fields.items():
+            yield from windows(getattr(part, name), f"{path}.{field.alias or name}")
+    elif isinstance(part, list):
+        for index, child in enumerate(part):
+            yield from windows(child, f"{path}[{index}]")
+
+
+def _groups(segments: Sequence[Segment]) -> Iterator[DefinitionError]:
+    taken: dict[tuple[str, int], str] = {}
+    for segment in sorted(segments, key=lambda each: each.segment):
+        if segment.group is not None:
+            place = (segment.group.name, segment.group.priority)
+            if place in taken:
+                problem = f"group {place[0]!r} already has a segment of priority {place[1]}: {taken[place]}"
+                yield _error(segment, "group.priority", problem, "give each segment of a group a priority of its own")
+            taken[place] = segment.segment

@@ -1,0 +1,123 @@
+"""The segment document (DESIGN.md 5) and its canonical form."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
+
+from engine.conditions.document import Document, Path, mistake
+from engine.conditions.registry import Condition
+
+SEGMENT_ID_MAX = 64
+PINS_MAX = 10_000
+"""Contacts in `include` or `exclude`: more belong on a list."""
+PAYLOAD_MAX = 50
+"""Fields that a transition carries."""
+CONTACT_BYTES_MAX = 256
+_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_WORKSPACE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _segment_id(value: Any) -> str:
+    if not isinstance(value, str) or not _ID.fullmatch(value) or len(value) > SEGMENT_ID_MAX:
+        near = re.sub(r"[^a-z0-9]+", "-", str(value).lower()).strip("-")[:SEGMENT_ID_MAX]
+        raise mistake(
+            "segment_id",
+            f"{value!r} is not a segment id",
+            f"use lower-case letters, digits and single hyphens, at most {SEGMENT_ID_MAX}" + (f", such as {near}" if near else ""),
+        )
+    return value
+
+
+def _workspace(value: Any) -> str:
+    if not isinstance(value, str) or not _WORKSPACE.fullmatch(value):
+        raise mistake("workspace", f"{value!r} is not a workspace", "use 1 to 64 letters, digits, hyphens and underscores")
+    return value
+
+
+def _timezone(value: Any) -> str:
+    if value == "contact":
+        raise mistake("timezone", "timezone: contact is not supported by this version", "name a zone such as Europe/Moscow")
+    if not isinstance(value, str) or value not in available_timezones():
+        raise mistake("timezone", f"{value!r} is not a time zone", "name one of the IANA database, such as Europe/Moscow, or UTC")
+    return value
+
+
+def _contact(value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value.encode()) <= CONTACT_BYTES_MAX:
+        raise mistake("contact", f"{value!r} is not a contact id", f"write a text of 1 to {CONTACT_BYTES_MAX} bytes, in quotes if it is a number")
+    return value
+
+
+def _mailable(value: Any) -> Any:
+    if isinstance(value, (bool, dict, Mailable)):
+        return value
+    raise mistake("mailable", f"{value!r} does not say who may be mailed", "write true, false or {channel: email, consent: required}")
+
+
+Contacts = Annotated[list[Annotated[str, BeforeValidator(_contact)]], Field(max_length=PINS_MAX)]
+SegmentId = Annotated[str, BeforeValidator(_segment_id)]
+Workspace = Annotated[str, BeforeValidator(_workspace)]
+
+
+class Mailable(Document):
+    """The consent gate of one channel; `consent: required` asks that it was granted."""
+
+    channel: Annotated[str, Field(min_length=1, max_length=64)]
+    consent: Annotated[str, Field(pattern="^required$")] | None = None
+
+
+class Group(Document):
+    """A contact is in at most one segment of a group: the one of the highest priority."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+
+
+class Segment(Document):
+    """One segment: who is in (`when`, pins, gate, group) and what its transitions carry."""
+
+    segment: SegmentId
+    name: Annotated[str, Field(max_length=200)] = ""
+    description: Annotated[str, Field(max_length=2_000)] = ""
+    workspace: Workspace = "default"
+    timezone: Annotated[str, BeforeValidator(_timezone)] = "UTC"
+    mailable: Annotated[StrictBool | Mailable, BeforeValidator(_mailable)] = True
+    group: Group | None = None
+    hidden_from: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=1_000)] = []
+    payload: Annotated[list[Path], Field(max_length=PAYLOAD_MAX)] = []
+    include: Contacts = []
+    exclude: Contacts = []
+    topic: StrictBool = True
+    when: Condition | None = None
+
+    @model_validator(mode="after")
+    def _has_members(self) -> Segment:
+        if self.when is None and not self.include:
+            raise mistake("when", "the segment has neither a rule nor pinned members", "add when: with a condition, or include: [contact, …]")
+        for path in self.payload:
+            parts = path.split(".")
+            if parts[0] == "last" and len(parts) < 3:
+                raise mistake("payload", f"{path!r} names no property", "write last.<event type>.<property>, as in last.purchase.order_id")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The zone whose calendar the segment's months follow; None is UTC."""
+        return None if self.timezone == "UTC" else ZoneInfo(self.timezone)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Workspace and id."""
+        return self.workspace, self.segment
+
+
+def canonical(segment: Segment) -> dict[str, Any]:
+    """The segment as plain JSON, defaults filled and lists of contacts sorted: equal for definitions that mean the same."""
+    found: dict[str, Any] = segment.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for pins in ("include", "exclude", "hidden_from"):
+        found[pins] = sorted(set(found[pins]))
+    return found

@@ -1,0 +1,34 @@
+"""What is wrong with a definition, so that its author can mend it: where, what, and what is allowed there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionError:
+    """One mistake. `path` is such as `when.all[1].did.within`; `line` and `column` count from 1, None where there is no text."""
+
+    path: str
+    text: str
+    problem: str
+    hint: str = ""
+    file: str = ""
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line is not None:
+            place += f":{self.line}:{self.column}"
+        said = ": ".join(part for part in (place, self.path, self.problem) if part)
+        return f"{said}. {self.hint}" if self.hint else said
+
+
+class DefinitionErrors(ValueError):
+    """All mistakes found in a set of definitions, in `errors`."""
+
+    def __init__(self, errors: Sequence[DefinitionError]) -> None:
+        self.errors = list(errors)
+        super().__init__("\n".join(map(str, self.errors)))

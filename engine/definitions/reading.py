@@ -1,0 +1,230 @@
+"""Reading definitions: YAML 1.2 or JSON text → checked documents, with the place of every mistake.
+
+YAML is read without its surprises: `no` is a text, dates are texts, aliases and tags are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from engine.conditions.registry import NAMES, TAG
+from engine.conditions.values import OPERATORS
+from engine.definitions.check import check
+from engine.definitions.document import Segment
+from engine.definitions.errors import DefinitionError, DefinitionErrors
+
+DEFINITION_BYTES_MAX = 262_144
+"""A definition's text: 256 KiB."""
+DEPTH_MAX = 64
+"""How deep a definition may nest."""
+SUFFIXES = (".yaml", ".yml", ".json")
+
+Place = tuple[str | int, ...]
+Places = dict[Place, tuple[int, int]]
+
+
+def load_folder(folder: Path | str) -> list[Segment]:
+    """Every definition in a file or a folder's .yaml, .yml and .json files, checked together, in order of file name.
+
+    Raises DefinitionErrors with all mistakes of all files, FileNotFoundError for a folder that is not there.
+    """
+    path = Path(folder)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there")
+    files = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
+    segments: list[Segment] = []
+    errors: list[DefinitionError] = []
+    for file in files:
+        try:
+            segments += parse_segments(file.read_bytes(), str(file))
+        except DefinitionErrors as error:
+            errors += error.errors
+    if not errors:
+        check(segments)
+        return segments
+    try:
+        check(segments, complete=False)
+    except DefinitionErrors as error:
+        errors += error.errors
+    raise DefinitionErrors(errors)
+
+
+def parse_segments(text: bytes | str, name: str) -> list[Segment]:
+    """All documents of one text (YAML's `---` parts them). Raises DefinitionErrors."""
+    segments, errors = [], []
+    for node in _documents(text, name):
+        try:
+            segments.append(_segment(node, name))
+        except DefinitionErrors as error:
+            errors += error.errors
+    if not segments and not errors:
+        errors.append(DefinitionError("", "", "the text holds no definition", "start with segment: some-id", file=name))
+    if errors:
+        raise DefinitionErrors(errors)
+    return segments
+
+
+def parse_segment(text: bytes | str, name: str = "definition") -> Segment:
+    """The one document of a text, checked on its own. Raises DefinitionErrors."""
+    segments = parse_segments(text, name)
+    if len(segments) != 1:
+        raise DefinitionErrors([DefinitionError("", "", f"{len(segments)} definitions where one is asked for", file=name)])
+    return segments[0]
+
+
+def read_segment(document: Any, name: str = "definition") -> Segment:
+    """A document that is already plain JSON. Raises DefinitionErrors."""
+    return _validate(document, {}, name)
+
+
+def _documents(text: bytes | str, name: str) -> Iterator[Node]:
+    if len(text) > DEFINITION_BYTES_MAX:
+        problem = f"the definition has {len(text)} bytes; at most {DEFINITION_BYTES_MAX} are allowed"
+        raise DefinitionErrors([DefinitionError("", "", problem, "put long lists of contacts on a list", file=name)])
+    try:
+        decoded = text.decode() if isinstance(text, bytes) else text
+        yaml = YAML(typ="rt", pure=True)
+        if any(isinstance(event, AliasEvent) for event in yaml.parse(StringIO(decoded))):
+            raise DefinitionErrors([DefinitionError("", "", "aliases (*name) are not allowed", "write the value out", file=name)])
+        yield from [node for node in YAML(typ="rt", pure=True).compose_all(StringIO(decoded)) if node is not None]
+    except UnicodeDecodeError as error:
+        raise DefinitionErrors([DefinitionError("", "", f"the text is not UTF-8 ({error.reason})", file=name)]) from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
+        problem = f"not YAML or JSON: {error.problem or error.context}"
+        raise DefinitionErrors([DefinitionError("", "", problem, file=name, line=line, column=column)]) from None
+    except (YAMLError, RecursionError) as error:
+        raise DefinitionErrors([DefinitionError("", "", f"not YAML or JSON: {error}", file=name)]) from None
+
+
+def _segment(node: Node, name: str) -> Segment:
+    places: Places = {}
+    errors: list[DefinitionError] = []
+    document = _plain(node, (), places, errors, name)
+    if errors:
+        raise DefinitionErrors(errors)
+    return _validate(document, places, name)
+
+
+def _plain(node: Node, place: Place, places: Places, errors: list[DefinitionError], name: str) -> Any:
+    line, column = node.start_mark.line + 1, node.start_mark.column + 1
+    places[place] = (line, column)
+    if len(place) > DEPTH_MAX:
+        errors.append(DefinitionError(path_text(place[:8]) + "…", "", f"nested more than {DEPTH_MAX} deep", file=name, line=line, column=column))
+        return None
+    if isinstance(node, MappingNode):
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, ScalarNode) else str(key_node.value)
+            if key in found:
+                mark = key_node.start_mark
+                problem = f"the key {key!r} stands here twice"
+                errors.append(DefinitionError(path_text((*place, key)), key, problem, file=name, line=mark.line + 1, column=mark.column + 1))
+            found[key] = _plain(value_node, (*place, key), places, errors, name)
+            places[(*place, key)] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        return found
+    if isinstance(node, SequenceNode):
+        return [_plain(child, (*place, index), places, errors, name) for index, child in enumerate(node.value)]
+    return _scalar(node)
+
+
+def _scalar(node: Node) -> Any:
+    text, kind = str(node.value), str(node.tag).rpartition(":")[2]
+    try:
+        if kind == "int":
+            return int(text.replace("_", ""), 0) if text[:2].lower() in ("0x", "0o") else int(text.replace("_", ""))
+        if kind == "float":
+            return float(text.replace("_", ""))
+    except ValueError:
+        return text
+    if kind == "bool":
+        return text.lower() == "true"
+    return None if kind == "null" else text
+
+
+def path_text(place: Place) -> str:
+    """`when.all[1].did.within`"""
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _validate(document: Any, places: Places, name: str) -> Segment:
+    try:
+        return Segment.model_validate(document)
+    except ValidationError as error:
+        raise DefinitionErrors([_mistake(each, document, places, name) for each in error.errors(include_url=False)]) from None
+
+
+def _mistake(error: Any, document: Any, places: Places, name: str) -> DefinitionError:
+    place = tuple(part for part in error["loc"] if not (isinstance(part, str) and part.startswith(TAG)))
+    place = _existing(place, document) if error["type"] != "missing" else place
+    near = next((places[place[:end]] for end in range(len(place), -1, -1) if place[:end] in places), (None, None))
+    value = _at(document, place)
+    problem, hint = _words(error, place, value, document)
+    return DefinitionError(path_text(place), _short(value), problem, hint, name, *near)
+
+
+def _existing(place: Place, document: Any) -> Place:
+    """The part of a place that is in the document: pydantic also names the kinds it tried."""
+    found: list[str | int] = []
+    for part in place:
+        if (isinstance(document, dict) and part in document) or (isinstance(document, list) and isinstance(part, int) and part < len(document)):
+            document = document[part]
+            found.append(part)
+        elif isinstance(document, dict) and part == "[key]":
+            break
+    return tuple(found)
+
+
+def _at(document: Any, place: Place) -> Any:
+    for part in place:
+        try:
+            document = document[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _words(error: Any, place: Place, value: Any, document: Any) -> tuple[str, str]:
+    context = error.get("ctx") or {}
+    if "problem" in context:
+        return str(context["problem"]), str(context["hint"])
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        key = str(place[-1])
+        allowed = _allowed(place)
+        close = get_close_matches(key, allowed, 1, 0.6)
+        return f"unknown key {key!r}", (f"Did you mean {close[0]!r}? " if close else "") + f"Allowed here: {', '.join(allowed)}"
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        keys = list(value) if isinstance(value, dict) else []
+        close = [match for key in keys for match in get_close_matches(str(key), NAMES, 1, 0.6)]
+        problem = f"a condition has one key, not {len(keys)}" if len(keys) > 1 else f"{_short(value)} is not a condition"
+        return problem, (f"Did you mean {close[0]!r}? " if close and len(keys) == 1 else "") + f"A condition is one of: {', '.join(NAMES)}"
+    if kind == "missing":
+        return f"{place[-1]!r} is missing", "add it"
+    return f"{_short(value)}: {error['msg'][0].lower()}{error['msg'][1:]}", ""
+
+
+def _allowed(place: Place) -> list[str]:
+    """The keys allowed where the last part of `place` stands."""
+    from engine.definitions.keys import keys_at
+
+    return keys_at(place[:-1]) or list(OPERATORS)
