@@ -1,0 +1,157 @@
+"""Walks one contact through its facts in the order they were taken, and through every instant between them (DESIGN 4).
+
+`thorough` looks at every segment at every instant that lies any duration of any condition after any fact, and chooses
+the facts of every condition anew each time. Without it only what provably can change is looked at: a leaf's verdict is
+a function of the facts it chose and of how `t` stands to `leaf.instants` of each, so between those it stays. Tests
+hold the two against each other.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from typing import Any
+
+from engine.recount.facts import Fact
+from engine.recount.instants import BEGINNING, NEVER
+from engine.recount.past import LIST_TYPES, Past, consent_of
+from engine.recount.plan import Plan
+
+CLOCK = "clock"
+
+
+class Walk:
+    """One contact. `transitions` are dicts as `recount` gives them, in the order in which they happen."""
+
+    def __init__(
+        self, plan: Plan, workspace: str, contact: str, transitions: list[dict[str, Any]], thorough: bool
+    ) -> None:
+        self.late = False
+        self.members: dict[str, int] = {}  # segment → sequence of its last transition; an odd one is an enter
+        self._plan, self._workspace, self._contact = plan, workspace, contact
+        self._transitions, self._thorough = transitions, thorough
+        self._past = Past()
+        self._as_of = BEGINNING
+        self._looked = BEGINNING  # the last instant that was looked at
+        self._verdicts = [False] * len(plan.leaves)
+        self._chosen: list[list[list[Fact]]] = []
+        self._agenda: list[tuple[int, int]] = []  # heap of (instant after `_looked`, leaf)
+        self._ids: dict[str, int | None] = {}
+
+    def is_duplicate(self, fact: Fact, dedup: int) -> bool:
+        """Whether a fact with this id was taken less than `dedup` ms of arrival before; remembers it if not."""
+        if fact.id in self._ids:
+            first = self._ids[fact.id]
+            if first is None or fact.arrival is None or fact.arrival < first + dedup:
+                return True
+        self._ids[fact.id] = fact.arrival
+        return False
+
+    def pass_time(self, to: int) -> None:
+        """Fires the deadlines strictly before `to` (ms), each at its own instant."""
+        while self._past.facts and (t := self._next_instant()) < to:
+            if self._look(t, self._due(t)) and self._judge(t, None):
+                self._as_of = t
+
+    def take(self, fact: Fact, clock: int) -> None:
+        """Takes a fact when the partition clock stands at `clock` (ms)."""
+        self.pass_time(clock)
+        if fact.at >= self._as_of:
+            self.pass_time(fact.at)
+        self.late = self.late or fact.at < max(self._as_of, clock)
+        at = max(fact.at, self._as_of)
+        first = not self._past.facts
+        in_order = fact.at >= self._looked
+        if self._past.add(fact) or first or not in_order:
+            leaves: Iterable[int] = range(len(self._plan.leaves))
+            self._choose_anew()
+            self._plan_anew(at)
+        else:
+            leaves = self._plan.minding(fact.type)
+            self._choose(fact, leaves)
+            self._plan_ahead(fact, leaves, at)
+        if self._look(at, leaves) or first or consent_of(fact) is not None:
+            self._judge(at, fact)
+        self._as_of = at
+
+    def _next_instant(self) -> int:
+        if not self._thorough:
+            return self._agenda[0][0] if self._agenda else NEVER
+        instants = (t for leaf in self._plan.leaves for fact in self._past.facts for t in leaf.instants(fact.at))
+        return min((t for t in instants if t > self._looked), default=NEVER)
+
+    def _due(self, t: int) -> Iterable[int]:
+        if self._thorough:
+            return range(len(self._plan.leaves))
+        leaves = set()
+        while self._agenda and self._agenda[0][0] == t:
+            leaves.add(heapq.heappop(self._agenda)[1])
+        return leaves
+
+    def _choose(self, fact: Fact, leaves: Iterable[int]) -> None:
+        for leaf in leaves:
+            for choice, facts in zip(self._plan.leaves[leaf].choices, self._chosen[leaf], strict=True):
+                if choice.takes(fact):
+                    facts.append(fact)
+
+    def _choose_anew(self) -> None:
+        gone = {line for line, left in self._past.left.items() if left is None}
+        facts = [fact for fact in self._past.facts if fact.line not in gone]
+        self._chosen = [
+            [[f for f in facts if choice.takes(f)] for choice in leaf.choices] for leaf in self._plan.leaves
+        ]
+
+    def _plan_ahead(self, fact: Fact, leaves: Iterable[int], at: int) -> None:
+        """Notes the instants after `at` at which this fact may change the verdict of these leaves."""
+        for leaf in leaves:
+            for t in self._plan.leaves[leaf].instants(fact.at):
+                if at < t < NEVER:
+                    heapq.heappush(self._agenda, (t, leaf))
+
+    def _plan_anew(self, at: int) -> None:
+        self._agenda = []
+        for fact in self._past.facts:
+            self._plan_ahead(fact, self._plan.minding(fact.type), at)
+        self._plan_ahead(self._past.facts[0], self._plan.minding_first_fact, at)
+
+    def _look(self, t: int, leaves: Iterable[int]) -> bool:
+        """Asks these leaves at `t`; whether any answers otherwise than before."""
+        if self._thorough:
+            self._choose_anew()
+        changed = False
+        for leaf in leaves:
+            verdict = self._plan.leaves[leaf].verdict(self._past, self._chosen[leaf], t)
+            changed = changed or verdict is not self._verdicts[leaf]
+            self._verdicts[leaf] = verdict
+        self._looked = t
+        return changed
+
+    def _judge(self, t: int, fact: Fact | None) -> bool:
+        """Publishes what differs from the answers at `t`: all exits, then all enters. Whether anything did."""
+        answers = self._plan.answers(self._contact, self._past, self._verdicts)
+        now_in = {name for name, sequence in self.members.items() if sequence % 2}
+        exits = [name for name in self._plan.order if name in now_in and not answers[name]]
+        enters = [name for name in self._plan.order if name not in now_in and answers[name]]
+        for name in exits + enters:
+            self.members[name] = self.members.get(name, 0) + 1
+            change = "enter" if self.members[name] % 2 else "exit"
+            self._transitions.append(
+                {
+                    "workspace": self._workspace,
+                    "segment": name,
+                    "contact": self._contact,
+                    "change": change,
+                    "sequence": self.members[name],
+                    "at": t,
+                    "cause": _cause(change, fact),
+                }
+            )
+        return bool(exits or enters)
+
+
+def _cause(change: str, fact: Fact | None) -> str:
+    if fact is None:
+        return CLOCK
+    if change == "exit" and consent_of(fact) is False:
+        return "opt_out"
+    return "list" if fact.type in LIST_TYPES else "event"

@@ -1,0 +1,134 @@
+"""All segments of one workspace, taken apart: their leaves, their order, and who is in once the leaves have spoken."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from engine.recount.past import Past
+from engine.recount.rules import FOLLOWS_FIRST_FACT, Leaf, Unsupported, make_leaf
+
+Rule = tuple[str, Any]  # ("leaf", index) · ("in_segment", id) · ("all" | "any" | "none", list of rules) · ("not", rule)
+
+
+class Plan:
+    """`order`: the ids, dependencies first, then by id. `leaves`: each distinct leaf of all segments once."""
+
+    def __init__(self, segments: Sequence[Mapping[str, Any]]) -> None:
+        self.leaves: list[Leaf] = []
+        self._places: dict[str, int] = {}
+        self.segments = {segment["segment"]: segment for segment in segments}
+        if len(self.segments) != len(segments):
+            raise Unsupported("two segments of one workspace have the same id")
+        self._rules = {name: self._rule_of(segment) for name, segment in self.segments.items()}
+        self._above = {name: self._higher_in_group(segment) for name, segment in self.segments.items()}
+        self.order = self._in_order()
+        self.minding_first_fact = [i for i, leaf in enumerate(self.leaves) if leaf.kind in FOLLOWS_FIRST_FACT]
+        self._minding: dict[str, list[int]] = {}
+
+    def minding(self, kind: str) -> list[int]:
+        """The leaves whose verdict a fact of this type may change."""
+        if kind not in self._minding:
+            self._minding[kind] = [i for i, leaf in enumerate(self.leaves) if leaf.minds(kind)]
+        return self._minding[kind]
+
+    def answers(self, contact: str, past: Past, verdicts: Sequence[bool]) -> dict[str, bool]:
+        """Final membership in every segment, given the verdict of every leaf at the same instant."""
+        own: dict[str, bool] = {}
+
+        def is_in(name: str) -> bool:
+            return own_answer(name) and not any(own_answer(above) for above in self._above[name])
+
+        def own_answer(name: str) -> bool:
+            if name not in own:
+                own[name] = self._own(self.segments[name], contact, past, lambda: meets(self._rules[name]))
+            return own[name]
+
+        def meets(rule: Rule) -> bool:
+            kind, parts = rule
+            if kind == "leaf":
+                return verdicts[parts]
+            if kind == "in_segment":
+                return is_in(parts)
+            if kind == "not":
+                return not meets(parts)
+            if kind == "all":
+                return all(meets(part) for part in parts)
+            return any(meets(part) for part in parts) is (kind == "any")
+
+        return {name: is_in(name) for name in self.order}
+
+    @staticmethod
+    def _own(segment: Mapping[str, Any], contact: str, past: Past, rule: Any) -> bool:
+        if contact in (segment.get("exclude") or ()) or not past.open_by_consent(segment.get("mailable")):
+            return False
+        return contact in (segment.get("include") or ()) or bool(rule())
+
+    def _rule_of(self, segment: Mapping[str, Any]) -> Rule:
+        zone = segment.get("timezone") or "UTC"
+        if zone == "contact":
+            raise Unsupported(f"{segment['segment']}: the recount does not know `timezone: contact`")
+        mailable = segment.get("mailable")
+        if isinstance(mailable, Mapping) and "channel" not in mailable:
+            raise Unsupported(f"{segment['segment']}: `mailable` without a channel")
+        condition = segment.get("when")
+        return ("any", []) if condition is None else self._rule(condition, zone)
+
+    def _rule(self, condition: Mapping[str, Any], zone: str) -> Rule:
+        if len(condition) != 1:
+            raise Unsupported(f"a condition has one key, not {sorted(condition)}")
+        ((kind, spec),) = condition.items()
+        if kind in ("all", "any", "none"):
+            return kind, [self._rule(part, zone) for part in spec]
+        if kind == "not":
+            return kind, self._rule(spec, zone)
+        if kind == "in_segment":
+            if spec not in self.segments:
+                raise Unsupported(f"`in_segment: {spec}` names no segment")
+            return kind, spec
+        same = json.dumps([kind, spec, zone], sort_keys=True, default=str)
+        if same not in self._places:
+            self._places[same] = len(self.leaves)
+            self.leaves.append(make_leaf(kind, spec, zone))
+        return "leaf", self._places[same]
+
+    def _higher_in_group(self, segment: Mapping[str, Any]) -> list[str]:
+        group = segment.get("group")
+        if not group:
+            return []
+        mates = [other for other in self.segments.values() if (other.get("group") or {}).get("name") == group["name"]]
+        return [other["segment"] for other in mates if other["group"]["priority"] > group["priority"]]
+
+    def _in_order(self) -> list[str]:
+        """Of those whose dependencies all stand already, always the smallest id next; raises Unsupported on a cycle."""
+        needs = {name: set(_named(rule)) for name, rule in self._rules.items()}
+        for name, rule in self._rules.items():
+            needs[name].update(above for other in _named(rule) for above in self._above[other])
+            needs[name].update(self._above[name])
+        ready = [name for name, others in needs.items() if not others]
+        heapq.heapify(ready)
+        order: list[str] = []
+        while ready:
+            name = heapq.heappop(ready)
+            order.append(name)
+            for other, others in needs.items():
+                if name in others:
+                    others.discard(name)
+                    if not others:
+                        heapq.heappush(ready, other)
+        if len(order) != len(needs):
+            raise Unsupported("segments go round in a circle through in_segment and groups")
+        return order
+
+
+def _named(rule: Rule) -> Iterator[str]:
+    kind, parts = rule
+    if kind == "in_segment":
+        yield parts
+    elif kind == "not":
+        yield from _named(parts)
+    elif kind != "leaf":
+        for part in parts:
+            yield from _named(part)
