@@ -1,0 +1,130 @@
+"""Bytes of states, journal chunks and positions. The first byte of each is the version of its format.
+
+An unknown version is an error and never a guess: a store or a changelog written by a newer engine must not be read wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.conditions.contact import Contact
+from engine.conditions.fact import Fact
+from engine.conditions.instants import NEVER
+
+CONTACT_VERSION = 1
+CHUNK_VERSION = 1
+POSITION_VERSION = 1
+
+NO_CLOCK = -1
+"""Clock of a partition that has not taken a fact yet."""
+
+
+class UnknownVersion(Exception):
+    """Bytes in a format that this engine does not know: written by a newer one, or not by the engine at all."""
+
+
+class Header(msgspec.Struct, array_like=True, gc=False):
+    """The leading fields of a contact's state, decoded without the rest: for scans of a whole store."""
+
+    plan: int
+    as_of: int
+    known_at: int
+    deadline: int = NEVER
+
+
+class Position(msgspec.Struct, array_like=True):
+    """How far a partition has come: committed with every transaction, under one key of the changelog.
+
+    `offsets` are the next offsets to take, by input topic. `clock` is in milliseconds, `NO_CLOCK` before the first fact.
+    `plan` is the fingerprint of the definitions taken up. `filled` is the last store key that the fill for this plan has
+    passed, empty before the first, None when every contact is filled.
+    """
+
+    offsets: dict[str, int] = {}
+    clock: int = NO_CLOCK
+    plan: int = 0
+    filled: bytes | None = None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_encode_into = msgspec.msgpack.Encoder().encode_into
+_decode_contact = msgspec.msgpack.Decoder(Contact).decode
+_decode_header = msgspec.msgpack.Decoder(Header).decode
+_decode_position = msgspec.msgpack.Decoder(Position).decode
+_decode_chunk = msgspec.msgpack.Decoder(list[tuple[str, str, int, int | None, bytes]]).decode
+
+_CONTACT_PREFIX = bytes([CONTACT_VERSION])
+_CHUNK_PREFIX = bytes([CHUNK_VERSION])
+_POSITION_PREFIX = bytes([POSITION_VERSION])
+
+
+def encode_contact(contact: Contact) -> bytes:
+    """A contact's state as bytes."""
+    return _CONTACT_PREFIX + _encode(contact)
+
+
+def decode_contact(encoded: bytes) -> Contact:
+    """The state that `encode_contact` wrote. Raises UnknownVersion."""
+    if encoded[0] != CONTACT_VERSION:
+        raise UnknownVersion(_unknown("a contact's state", encoded[0], CONTACT_VERSION))
+    return _decode_contact(memoryview(encoded)[1:])
+
+
+def decode_header(encoded: bytes) -> Header:
+    """Plan, as-of, known-at and deadline of an encoded contact. Raises UnknownVersion."""
+    if encoded[0] != CONTACT_VERSION:
+        raise UnknownVersion(_unknown("a contact's state", encoded[0], CONTACT_VERSION))
+    return _decode_header(memoryview(encoded)[1:])
+
+
+def encode_chunk(facts: Sequence[Fact]) -> bytes:
+    """Facts of one contact, in the order in which they were taken, as one chunk of its journal."""
+    return _CHUNK_PREFIX + _encode([(f.id, f.type, f.at, f.arrival, bytes(f.raw)) for f in facts])
+
+
+def decode_chunk(encoded: bytes, key: bytes) -> list[Fact]:
+    """The facts that `encode_chunk` wrote for the contact with the store key `key`. Raises UnknownVersion."""
+    if encoded[0] != CHUNK_VERSION:
+        raise UnknownVersion(_unknown("a journal chunk", encoded[0], CHUNK_VERSION))
+    workspace, contact = split_store_key(key)
+    return [
+        Fact(
+            contact=contact,
+            type=kind,
+            at_text="",
+            id=id_,
+            workspace=workspace,
+            raw=msgspec.Raw(raw),
+            at=at,
+            arrival=arrival,
+            key=key,
+        )
+        for id_, kind, at, arrival, raw in _decode_chunk(memoryview(encoded)[1:])
+    ]
+
+
+def encode_position(position: Position) -> bytes:
+    """A partition's position as bytes."""
+    return _POSITION_PREFIX + _encode(position)
+
+
+def decode_position(encoded: bytes) -> Position:
+    """The position that `encode_position` wrote. Raises UnknownVersion."""
+    if encoded[0] != POSITION_VERSION:
+        raise UnknownVersion(_unknown("a partition's position", encoded[0], POSITION_VERSION))
+    return _decode_position(memoryview(encoded)[1:])
+
+
+def split_store_key(key: bytes) -> tuple[str, str]:
+    """Workspace and contact of a store key (`engine.membership.facts.store_key`)."""
+    end = key[0] + 1
+    return key[1:end].decode(), key[end:].decode()
+
+
+def _unknown(what: str, found: int, known: int) -> str:
+    return (
+        f"{what} is in format {found}, this engine knows format {known}: run the version that wrote it, "
+        "or stop every worker of the group, delete its changelog and journal topics and its DATA_DIR, and start anew"
+    )

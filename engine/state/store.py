@@ -1,0 +1,266 @@
+"""One RocksDB a partition on the local disk: a cache of what Kafka holds, and never more than that.
+
+A commit is one write batch over all column families. There is no write-ahead log: after a crash the store opens as of its
+last flush (all column families at once), with the changelog offset of that moment, and the restore brings the rest.
+Keys: `states` store key → state; `journal` length of the store key (2 bytes), store key, chunk (4 bytes) → facts;
+`meta` one record.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
+
+from engine.conditions.fact import Fact
+from engine.state.codec import Header, UnknownVersion, decode_chunk, decode_header
+
+META_VERSION: Final = 1
+WRITE_BUFFER_BYTES: Final = 16 << 20
+"""Memory of one column family before it is flushed: what a restore after a crash reads again, a second or so."""
+BLOCK_CACHE_BYTES: Final = 32 << 20
+"""Shared by all stores of the process; decoded states are cached above it."""
+BLOOM_BITS: Final = 10.0
+"""One lookup in a hundred of an unknown contact reads the disk."""
+_META_KEY: Final = b"meta"
+_STATES, _JOURNAL, _META = "states", "journal", "meta"
+
+
+class StoreError(Exception):
+    """The local store cannot be used. The text says which one and what to do."""
+
+
+class StoreLocked(StoreError):
+    """Another process has the store open."""
+
+
+class StoreForeign(StoreError):
+    """What is in the folder is damaged or is not a store of this engine: it can only be wiped and restored."""
+
+
+class Meta(msgspec.Struct, array_like=True):
+    """What a store knows of itself.
+
+    `changelog` and `journal` are the next offsets to read of those topics; `identity` is the changelog's own
+    (`engine.state.changelog`), empty while it had none; `position` is encoded; `written_at` is the wall clock in milliseconds.
+    """
+
+    changelog: int = 0
+    journal: int = 0
+    identity: bytes = b""
+    position: bytes = b""
+    written_at: int = 0
+
+
+_encode_meta = msgspec.msgpack.Encoder().encode
+_decode_meta = msgspec.msgpack.Decoder(Meta).decode
+_cache = Cache(BLOCK_CACHE_BYTES)
+
+
+def journal_prefix(key: bytes) -> bytes:
+    """Where the journal of the contact with this store key is in the store; no other contact's key starts with it."""
+    return len(key).to_bytes(2, "big") + key
+
+
+class Store:
+    """The open store of one partition; `close` it, or another process cannot open it."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens or makes the store in the folder `path`. Raises StoreLocked, StoreForeign, StoreError."""
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._db = Rdict(str(path), _database(), column_families={n: _family() for n in (_STATES, _JOURNAL, _META)})
+        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+            raise _opening(path, error) from error
+        self._states = self._db.get_column_family(_STATES)
+        self._journal = self._db.get_column_family(_JOURNAL)
+        self._meta = self._db.get_column_family(_META)
+        self._handles = tuple(self._db.get_column_family_handle(n) for n in (_STATES, _JOURNAL, _META))
+        self._write = WriteOptions()
+        self._write.disable_wal = True
+        self._closed = False
+
+    def read_meta(self) -> Meta | None:
+        """What the store knows of itself; None when it is new. Raises StoreForeign."""
+        found = self._meta.get(_META_KEY)
+        if found is None:
+            return None
+        if found[0] != META_VERSION:
+            raise StoreForeign(f"The store in {self.path} has format {found[0]}, this engine knows {META_VERSION}")
+        try:
+            return _decode_meta(memoryview(found)[1:])
+        except msgspec.DecodeError as error:
+            raise StoreForeign(f"The store in {self.path} has an unreadable record of itself: {error}") from error
+
+    def write(
+        self,
+        states: Mapping[bytes, bytes] | Sequence[tuple[bytes, bytes]],
+        journal: Sequence[tuple[bytes, bytes]],
+        meta: Meta,
+        *,
+        gone: Sequence[bytes] = (),
+        gone_chunks: Sequence[bytes] = (),
+    ) -> None:
+        """One atomic write: states by store key, journal chunks by store key and chunk number, and the store's record of itself.
+
+        `gone` are store keys, `gone_chunks` journal keys to remove. Raises StoreError when the disk refuses.
+        """
+        batch = WriteBatch(raw_mode=True)
+        in_states, in_journal, in_meta = self._handles
+        batch.set_default_column_family(in_states)
+        for key, value in states.items() if isinstance(states, Mapping) else states:
+            batch[key] = value
+        for key in gone:
+            del batch[key]
+        batch.set_default_column_family(in_journal)
+        for key, value in journal:
+            batch[(len(key) - 4).to_bytes(2, "big") + key] = value
+        for key in gone_chunks:
+            del batch[(len(key) - 4).to_bytes(2, "big") + key]
+        batch.put(_META_KEY, bytes([META_VERSION]) + _encode_meta(meta), in_meta)
+        try:
+            self._db.write(batch, self._write)
+        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+            raise StoreError(f"The store in {self.path} cannot be written: {error}") from error
+
+    def get(self, key: bytes) -> bytes | None:
+        """The encoded state under a store key."""
+        try:
+            found: bytes | None = self._states.get(key)
+        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+            raise StoreError(f"The store in {self.path} cannot be read: {error}") from error
+        return found
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The encoded states under store keys, None for what is missing; one multi-get."""
+        try:
+            found: list[bytes | None] = self._states[list(keys)]
+        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+            raise StoreError(f"The store in {self.path} cannot be read: {error}") from error
+        return found
+
+    def history(self, key: bytes) -> list[Fact]:
+        """The journaled facts of a contact, in the order in which they were taken."""
+        prefix = journal_prefix(key)
+        facts: list[Fact] = []
+        each = self._journal.iter()
+        each.seek(prefix)
+        while each.valid():
+            if not each.key().startswith(prefix):
+                break
+            facts += decode_chunk(each.value(), key)
+            each.next()
+        return facts
+
+    def headers(self, after: bytes = b"") -> Iterator[tuple[bytes, Header]]:
+        """Store key and leading fields of every state whose key is greater than `after`, in the order of the keys."""
+        for key, value in self.states(after):
+            yield key, decode_header(value)
+
+    def states(self, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Store key and encoded state of every state whose key is greater than `after`, as the store is at the first step."""
+        each = self._states.snapshot().iter()
+        each.seek(after)
+        while each.valid():
+            key = each.key()
+            if key != after:
+                yield key, each.value()
+            each.next()
+
+    def flush(self) -> None:
+        """Everything written so far is on disk afterwards; the record of itself goes last, so it never promises too much."""
+        try:
+            for family in (self._states, self._journal, self._meta):
+                family.flush()
+        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+            raise StoreError(f"The store in {self.path} cannot be flushed: {error}") from error
+
+    def close(self) -> None:
+        """Flushes and closes; harmless when closed already. Iterators over the store must be dropped before."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.flush()
+        finally:
+            del self._handles
+            for family in (self._states, self._journal, self._meta):
+                family.close()
+            self._db.close()
+
+
+def open_store(path: Path) -> tuple[Store, str | None]:
+    """The store in `path`, wiped first if it is damaged or foreign; and the reason of the wipe, if there was one.
+
+    Raises StoreLocked when another process has it, StoreError when the disk refuses.
+    """
+    try:
+        store = Store(path)
+        try:
+            store.read_meta()
+            for _, _ in zip(range(1), store.headers(), strict=False):
+                pass
+        except (StoreForeign, UnknownVersion, msgspec.DecodeError) as error:
+            store.close()
+            raise StoreForeign(str(error)) from error
+    except StoreForeign as error:
+        wipe(path)
+        return Store(path), str(error)
+    return store, None
+
+
+def wipe(path: Path) -> None:
+    """Removes a closed store from the disk. Raises StoreError when the disk refuses."""
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StoreError(f"The store in {path} cannot be removed: {error}") from error
+
+
+def _database() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.create_missing_column_families(True)
+    options.set_atomic_flush(True)
+    options.set_keep_log_file_num(2)
+    options.set_max_background_jobs(2)
+    options.set_max_open_files(256)
+    return options
+
+
+def _family() -> Options:
+    options = Options(raw_mode=True)
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    options.set_compression_type(DBCompressionType.none())
+    table = BlockBasedOptions()
+    table.set_block_cache(_cache)
+    table.set_bloom_filter(BLOOM_BITS, False)
+    options.set_block_based_table_factory(table)
+    return options
+
+
+def _opening(path: Path, error: Exception) -> StoreError:
+    text = str(error)
+    if "lock" in text.lower() and "LOCK" in text:
+        return StoreLocked(
+            f"The store in {path} is open in another process: a second worker with the same DATA_DIR and GROUP. "
+            "Give each worker a DATA_DIR of its own"
+        )
+    if isinstance(error, OSError) or any(w in text for w in ("No space", "Permission denied", "Read-only")):
+        return StoreError(f"The store in {path} cannot be opened: {text}")
+    return StoreForeign(f"The store in {path} cannot be opened: {text}")

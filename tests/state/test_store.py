@@ -1,0 +1,212 @@
+"""The local store and the encodings: what is written is read, what is damaged or foreign is never guessed at."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.conditions.contact import Contact
+from engine.conditions.fact import Fact
+from engine.state.changelog import Log, journal_key, why_wipe
+from engine.state.codec import (
+    Position,
+    UnknownVersion,
+    decode_chunk,
+    decode_contact,
+    decode_header,
+    decode_position,
+    encode_chunk,
+    encode_contact,
+    encode_position,
+)
+from engine.state.contacts import Memory, StoredContacts
+from engine.state.store import Meta, Store, StoreError, StoreLocked, open_store
+
+ANNA, ANN, BORIS = b"\x07defaultc-10", b"\x07defaultc-1", b"\x04shopb"
+
+
+def fact(key: bytes, id_: str, at: int) -> Fact:
+    return Fact(
+        contact=key[key[0] + 1 :].decode(),
+        type="click",
+        at_text="",
+        id=id_,
+        workspace=key[1 : key[0] + 1].decode(),
+        raw=msgspec.Raw(b'{"button":"Women"}'),
+        at=at,
+        arrival=at + 5,
+        key=key,
+    )
+
+
+def test_a_contact_survives_its_encoding() -> None:
+    contact = Contact(
+        plan=1 << 62, as_of=5, known_at=3, deadline=9, members={7: [1, 2, 3]}, attributes={"name": [4, "Анна"]}
+    )
+    assert decode_contact(encode_contact(contact)) == contact
+    header = decode_header(encode_contact(contact))
+    assert (header.plan, header.as_of, header.known_at, header.deadline) == (1 << 62, 5, 3, 9)
+
+
+def test_a_position_survives_its_encoding() -> None:
+    position = Position({"events.clicks": 17, "a": 0}, 1_000, 1 << 61, b"\x07defaultx")
+    assert decode_position(encode_position(position)) == position
+
+
+def test_a_journal_chunk_gives_back_its_facts() -> None:
+    facts = [fact(BORIS, "1", 10), fact(BORIS, "2", 20)]
+    read = decode_chunk(encode_chunk(facts), BORIS)
+    assert [(f.id, f.type, f.at, f.arrival, f.workspace, f.contact, f.key, f.properties) for f in read] == [
+        ("1", "click", 10, 15, "shop", "b", BORIS, {"button": "Women"}),
+        ("2", "click", 20, 25, "shop", "b", BORIS, {"button": "Women"}),
+    ]
+
+
+@pytest.mark.parametrize("read", [decode_contact, decode_header, decode_position, lambda b: decode_chunk(b, ANNA)])
+def test_an_unknown_format_is_an_error_that_says_what_to_do(read: object) -> None:
+    with pytest.raises(UnknownVersion, match="format 99.*run the version that wrote it"):
+        read(bytes([99]) + b"\x90")  # type: ignore[operator]
+
+
+def test_one_write_is_read_back_after_a_restart(tmp_path: Path) -> None:
+    store = Store(tmp_path / "0")
+    contact = encode_contact(Contact(as_of=1))
+    store.write(
+        {ANNA: contact, BORIS: contact}, [(journal_key(ANNA, 0), encode_chunk([fact(ANNA, "1", 1)]))], Meta(5, 6)
+    )
+    store.close()
+    again = Store(tmp_path / "0")
+    assert again.get_many([ANNA, ANN, BORIS]) == [contact, None, contact]
+    assert [f.id for f in again.history(ANNA)] == ["1"]
+    assert again.read_meta() == Meta(5, 6)
+    again.close()
+
+
+def test_a_journal_is_not_mixed_with_that_of_a_contact_whose_id_begins_alike(tmp_path: Path) -> None:
+    store = Store(tmp_path / "0")
+    chunks = [(journal_key(k, n), encode_chunk([fact(k, f"{k!r}{n}", n)])) for k in (ANN, ANNA) for n in (0, 1, 256)]
+    store.write({}, chunks, Meta())
+    assert [f.at for f in store.history(ANN)] == [0, 1, 256]
+    assert all(f.key == ANN for f in store.history(ANN))
+    store.close()
+
+
+def test_a_scan_goes_on_after_a_key_and_sees_one_moment(tmp_path: Path) -> None:
+    store = Store(tmp_path / "0")
+    encoded = encode_contact(Contact())
+    store.write({bytes([1, n]): encoded for n in range(5)}, [], Meta())
+    scan = store.headers(bytes([1, 1]))
+    first = next(scan)[0]
+    store.write({bytes([1, 9]): encoded}, [], Meta(), gone=[bytes([1, 4])])
+    assert [first, *(key for key, _ in scan)] == [bytes([1, 2]), bytes([1, 3]), bytes([1, 4])]
+    del scan
+    store.close()
+
+
+def _hold(path: str, ready: object, done: object) -> None:
+    store = Store(Path(path))
+    ready.set()  # type: ignore[attr-defined]
+    done.wait(30)  # type: ignore[attr-defined]
+    store.close()
+
+
+def test_a_second_process_is_told_who_has_the_store(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(str(tmp_path / "0"), ready, done))
+    other.start()
+    try:
+        assert ready.wait(30)
+        with pytest.raises(StoreLocked, match="open in another process.*DATA_DIR of its own"):
+            open_store(tmp_path / "0")
+    finally:
+        done.set()
+        other.join(30)
+
+
+def test_a_damaged_store_is_wiped(tmp_path: Path) -> None:
+    store = Store(tmp_path / "0")
+    store.write({ANNA: encode_contact(Contact())}, [], Meta(3))
+    store.close()
+    (tmp_path / "0" / "CURRENT").write_text("rubbish")
+    store, why = open_store(tmp_path / "0")
+    assert why is not None
+    assert store.read_meta() is None
+    store.close()
+
+
+def test_a_store_of_an_unknown_format_is_wiped(tmp_path: Path) -> None:
+    store = Store(tmp_path / "0")
+    store.write({ANNA: b"\xff123"}, [], Meta(3))
+    store.close()
+    store, why = open_store(tmp_path / "0")
+    assert why is not None
+    assert "format 255" in why
+    store.close()
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc").exists(), reason="needs a place where nothing can be made")
+def test_a_disk_that_refuses_is_an_error_not_a_wipe(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError):
+        open_store(tmp_path / "file" / "0")
+
+
+SAME = Meta(changelog=10, journal=20, identity=b"x", written_at=1_000)
+
+
+@pytest.mark.parametrize(
+    ("meta", "identity", "changelog", "journal", "now", "why"),
+    [
+        (SAME, b"x", Log(0, 10), Log(0, 20), 1_500, None),
+        (SAME, b"x", Log(0, 500), Log(0, 900), 1_500, None),
+        (SAME, b"x", Log(0, 10), Log(25, 30), 1_500, None),
+        (SAME, b"y", Log(0, 10), Log(0, 20), 1_500, "another topic"),
+        (SAME, b"", Log(0, 10), Log(0, 20), 1_500, "another topic"),
+        (SAME, b"x", Log(0, 9), Log(0, 20), 1_500, "ends at 9"),
+        (SAME, b"x", Log(11, 12), Log(0, 20), 1_500, "begins at 11"),
+        (SAME, b"x", Log(0, 10), Log(0, 19), 1_500, "journal ends at 19"),
+        (SAME, b"x", Log(0, 10), Log(0, 20), 2_001, "older than"),
+    ],
+)
+def test_when_a_store_is_wiped(
+    meta: Meta, identity: bytes, changelog: Log, journal: Log, now: int, why: str | None
+) -> None:
+    found = why_wipe(meta, identity=identity, changelog=changelog, journal=journal, now=now, delete_retention=1_000)
+    assert (found is None) == (why is None)
+    assert why is None or (found is not None and why in found)
+
+
+def test_contacts_used_lately_stay_and_the_others_leave(tmp_path: Path) -> None:
+    store = Store(tmp_path / "0")
+    keys = [b"\x01w%05d" % n for n in range(5_000)]
+    store.write({key: encode_contact(Contact(facts=n)) for n, key in enumerate(keys)}, [], Meta())
+    contacts = StoredContacts(store, Memory(bytes_max=1_000_000))
+    hot = keys[0]
+    for at in range(0, 5_000, 500):
+        contacts.prefetch([hot, *keys[at : at + 500]])
+        found = contacts.get(hot)
+        assert found is not None
+        found.journal_next += 1
+        contacts.settle()
+    assert contacts.bytes < 3_000_000
+    kept = contacts.get(hot)
+    assert kept is not None
+    assert kept.journal_next == 10  # the very object: it was never read again from the store
+    contacts.close()
+    store.close()
+
+
+def test_an_unknown_contact_is_none_until_it_is_put(tmp_path: Path) -> None:
+    store = Store(tmp_path / "0")
+    contacts = StoredContacts(store, Memory(1 << 20))
+    contacts.prefetch([ANNA])
+    assert contacts.get(ANNA) is None
+    contacts.put(ANNA, Contact(as_of=3))
+    assert contacts.get(ANNA) == Contact(as_of=3)
+    contacts.close()
+    store.close()
