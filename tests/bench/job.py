@@ -172,9 +172,9 @@ def table(results: list[dict[str, object]]) -> Table:
     shown = Table(title="Job J10", title_justify="left")
     columns = {
         "events/s": "events_per_s",
-        "2nd half": "events_per_s_2nd_half",
+        "2nd half of it": "events_per_s_2nd_half",
         "CPU µs/event": "cpu_us_per_event",
-        "2nd half ": "cpu_us_per_event_2nd_half",
+        "of the 2nd half": "cpu_us_per_event_2nd_half",
         "peak RSS MiB": "peak_rss_mib",
         "transitions": "transitions",
     }
