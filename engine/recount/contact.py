@@ -62,14 +62,15 @@ class Walk:
         at = max(fact.at, self._as_of)
         first = not self._past.facts
         in_order = fact.at >= self._looked
-        if self._past.add(fact) or first or not in_order:
+        if self._past.add(fact) or first or not in_order or self._thorough:
             leaves: Iterable[int] = range(len(self._plan.leaves))
             self._choose_anew()
             self._plan_anew(at)
         else:
-            leaves = self._plan.minding(fact.type)
-            self._choose(fact, leaves)
-            self._plan_ahead(fact, leaves, at)
+            minding = self._plan.minding(fact.type)
+            self._choose(fact, minding)
+            self._plan_ahead(fact, minding, at)
+            leaves = {*minding, *self._due(at)}
         if self._look(at, leaves) or first or consent_of(fact) is not None:
             self._judge(at, fact)
         self._as_of = at

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ Rule = tuple[str, Any]  # ("leaf", index) · ("in_segment", id) · ("all" | "any
 
 
 class Plan:
-    """`order`: the ids, dependencies first, then by id. `leaves`: each distinct leaf of all segments once."""
+    """`order`: the ids, each after those that it names. `leaves`: each distinct leaf of all segments once."""
 
     def __init__(self, segments: Sequence[Mapping[str, Any]]) -> None:
         self.leaves: list[Leaf] = []
@@ -94,32 +93,35 @@ class Plan:
             self.leaves.append(make_leaf(kind, spec, zone))
         return "leaf", self._places[same]
 
-    def _higher_in_group(self, segment: Mapping[str, Any]) -> list[str]:
+    def _mates(self, segment: Mapping[str, Any]) -> list[str]:
         group = segment.get("group")
         if not group:
             return []
-        mates = [other for other in self.segments.values() if (other.get("group") or {}).get("name") == group["name"]]
-        return [other["segment"] for other in mates if other["group"]["priority"] > group["priority"]]
+        return sorted(name for name, s in self.segments.items() if (s.get("group") or {}).get("name") == group["name"])
+
+    def _higher_in_group(self, segment: Mapping[str, Any]) -> list[str]:
+        mates = self._mates(segment)
+        return [m for m in mates if self.segments[m]["group"]["priority"] > segment["group"]["priority"]]
 
     def _in_order(self) -> list[str]:
-        """Of those whose dependencies all stand already, always the smallest id next; raises Unsupported on a cycle."""
-        needs = {name: set(_named(rule)) for name, rule in self._rules.items()}
-        for name, rule in self._rules.items():
-            needs[name].update(above for other in _named(rule) for above in self._above[other])
-            needs[name].update(self._above[name])
-        ready = [name for name, others in needs.items() if not others]
-        heapq.heapify(ready)
+        """By id, but what a rule names before it, and a group as one; raises Unsupported if there is no such order."""
         order: list[str] = []
-        while ready:
-            name = heapq.heappop(ready)
-            order.append(name)
-            for other, others in needs.items():
-                if name in others:
-                    others.discard(name)
-                    if not others:
-                        heapq.heappush(ready, other)
-        if len(order) != len(needs):
-            raise Unsupported("segments go round in a circle through in_segment and groups")
+        waiting: set[str] = set()
+
+        def visit(name: str) -> None:
+            if name in order:
+                return
+            if name in waiting:
+                raise Unsupported(f"{name} needs its own answer, through in_segment and groups")
+            together = self._mates(self.segments[name]) or [name]
+            waiting.update(together)
+            for mate in together:
+                for other in sorted(_named(self._rules[mate])):
+                    visit(other)
+            order.extend(together)
+
+        for name in sorted(self.segments):
+            visit(name)
         return order
 
 
