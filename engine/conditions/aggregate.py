@@ -66,7 +66,13 @@ class Aggregate(Document):
     def describe(self) -> str:
         """Plain words."""
         options = self.aggregate
-        names = {"avg": "average", "min": "least", "max": "greatest", "count": "number", "distinct": "number of different"}
+        names = {
+            "avg": "average",
+            "min": "least",
+            "max": "greatest",
+            "count": "number",
+            "distinct": "number of different",
+        }
         text = f"the {names.get(options.fn, options.fn)} of {options.of} of {event_words(options.event, options.where)}"
         text += f" within {options.within}" if options.within else ""
         text += f" since {options.since}" if options.since else ""
@@ -139,5 +145,3 @@ def _of_values(passes: object, feature: EverValue | WindowEnds | WindowValues) -
         return bool(passes(found)), until
 
     return evaluate
-
-

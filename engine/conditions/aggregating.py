@@ -42,7 +42,9 @@ def value_reader(path: str, where: Where) -> ValueReader:
     for depth in range(1, len(parts)):
         head = ".".join(parts[:depth])
         tests = [
-            _element_test(reader(tested[len(head) + 1 :]), compile_values(test)) for tested, test in where.items() if tested.startswith(head + ".")
+            _element_test(reader(tested[len(head) + 1 :]), compile_values(test))
+            for tested, test in where.items()
+            if tested.startswith(head + ".")
         ]
         if tests:
             shared.append((parts[:depth], reader(".".join(parts[depth:])), tests))
@@ -55,14 +57,18 @@ def value_reader(path: str, where: Where) -> ValueReader:
                 container = container.get(part) if type(container) is dict else None
             if type(container) is list:
                 elements = (element for element in container if type(element) is dict)
-                return [value for element in elements if all(test(element) for test in tests) for value in rest(element)]
+                return [
+                    value for element in elements if all(test(element) for test in tests) for value in rest(element)
+                ]
         found = own(fact.properties)
         return [value for value in found if same([value])] if same is not None and len(found) > 1 else found
 
     return read
 
 
-def _element_test(read: Callable[[dict[str, Any]], list[Any]], passes: Callable[[list[Any]], bool]) -> Callable[[dict[str, Any]], bool]:
+def _element_test(
+    read: Callable[[dict[str, Any]], list[Any]], passes: Callable[[list[Any]], bool]
+) -> Callable[[dict[str, Any]], bool]:
     return lambda element: passes(read(element))
 
 
@@ -131,7 +137,11 @@ class EverTotal(_Totals):
 
     def mend(self, value: list[int] | None, before: list[Fact], after: list[Fact], as_of: int) -> list[int]:
         # The difference only: the sum may go further back than the history.
-        (total, count), (a, n), (b, m) = value or (0, 0), self.fold(after, as_of) or (0, 0), self.fold(before, as_of) or (0, 0)
+        (total, count), (a, n), (b, m) = (
+            value or (0, 0),
+            self.fold(after, as_of) or (0, 0),
+            self.fold(before, as_of) or (0, 0),
+        )
         return [within_bounds(total + a - b), count + n - m]
 
 
@@ -146,7 +156,9 @@ class WindowTotal(_Totals):
     value breaks that rule, so while one is in the window everything is kept.
     """
 
-    def __init__(self, fn: str, intake: Intake, identity: str, read: ValueReader, window: WindowLength, enough: int | None) -> None:
+    def __init__(
+        self, fn: str, intake: Intake, identity: str, read: ValueReader, window: WindowLength, enough: int | None
+    ) -> None:
         super().__init__(fn, f"{window.identity}|{enough}|{identity}", intake, read)
         self.window = window
         self.enough = enough
@@ -287,7 +299,9 @@ class WindowEnds(Feature):
         insort(kept, [fact.at, end, storable(values[0]) if values else None], key=lambda entry: entry[0])
         if self.fn == "last":
             # An earlier event matters only where its window ends later: by the calendar of months that happens.
-            return [entry for index, entry in enumerate(kept) if all(entry[1] > later[1] for later in kept[index + 1 :])]
+            return [
+                entry for index, entry in enumerate(kept) if all(entry[1] > later[1] for later in kept[index + 1 :])
+            ]
         return kept
 
     def figure(self, value: list[list[Any]] | None, t: int) -> tuple[list[Any], int]:

@@ -119,4 +119,3 @@ def count_verdict(feature: WindowCount | EverCount, test: Test, highest: int) ->
         return now, NEVER
 
     return between
-

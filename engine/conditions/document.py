@@ -33,7 +33,9 @@ def _duration(value: Any) -> Duration:
     if isinstance(value, Duration):
         return value
     if not isinstance(value, str):
-        raise mistake("duration", f"{value!r} is not a duration", "write an ISO 8601 duration such as P30D, PT2H or P3M")
+        raise mistake(
+            "duration", f"{value!r} is not a duration", "write an ISO 8601 duration such as P30D, PT2H or P3M"
+        )
     try:
         return parse_duration(value)
     except ValueError:
@@ -67,7 +69,9 @@ def _instant_text(value: Any) -> str:
             pass
         else:
             return value
-    raise mistake("instant", f"{value!r} is not an instant", "write a date or an RFC 3339 instant such as 2026-05-01T10:00:00Z")
+    raise mistake(
+        "instant", f"{value!r} is not an instant", "write a date or an RFC 3339 instant such as 2026-05-01T10:00:00Z"
+    )
 
 
 _duration_schema = WithJsonSchema({"type": "string", "format": "duration", "examples": ["P30D", "PT2H", "P3M"]})
@@ -75,18 +79,26 @@ Window = Annotated[Duration, BeforeValidator(_window), PlainSerializer(str, retu
 """A duration above zero."""
 Span = Annotated[Duration, BeforeValidator(_duration), PlainSerializer(str, return_type=str), _duration_schema]
 """A duration, zero allowed."""
-InstantText = Annotated[str, BeforeValidator(_instant_text), WithJsonSchema({"type": "string", "examples": ["2026-05-01", "2026-05-01T10:00:00Z"]})]
+InstantText = Annotated[
+    str,
+    BeforeValidator(_instant_text),
+    WithJsonSchema({"type": "string", "examples": ["2026-05-01", "2026-05-01T10:00:00Z"]}),
+]
 
 
 def _event_name(value: Any) -> str:
     if not isinstance(value, str) or not value or len(value.encode()) > 128 or "*" in value[:-1] or value == "*":
         raise mistake(
-            "event", f"{value!r} is not an event type", "a type is text of 1 to 128 bytes; one * may stand at its end, as in message_*"
+            "event",
+            f"{value!r} is not an event type",
+            "a type is text of 1 to 128 bytes; one * may stand at its end, as in message_*",
         )
     return value
 
 
-EventName = Annotated[str, BeforeValidator(_event_name), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 128})]
+EventName = Annotated[
+    str, BeforeValidator(_event_name), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 128})
+]
 
 
 def _as_list(value: Any) -> Any:
@@ -95,13 +107,21 @@ def _as_list(value: Any) -> Any:
 
 EventNames = Annotated[list[EventName], BeforeValidator(_as_list), Field(min_length=1, max_length=EVENTS_MAX)]
 """One event type, or a list of them."""
-Texts = Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], BeforeValidator(_as_list), Field(min_length=1, max_length=CHILDREN_MAX)]
+Texts = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=256)]],
+    BeforeValidator(_as_list),
+    Field(min_length=1, max_length=CHILDREN_MAX),
+]
 """One text, or a list of them."""
 
 
 def _path(value: Any) -> str:
     if not isinstance(value, str) or not value or len(value) > 256 or any(not part for part in value.split(".")):
-        raise mistake("path", f"{value!r} is not a path", "name a property, with dots into objects and lists, as in items.category")
+        raise mistake(
+            "path",
+            f"{value!r} is not a path",
+            "name a property, with dots into objects and lists, as in items.category",
+        )
     return value
 
 

@@ -63,7 +63,12 @@ class Intake:
 
 
 def intake_of(
-    events: list[str], where: Where, zone: ZoneInfo | None, since: str | None = None, until: str | None = None, role: int = 0
+    events: list[str],
+    where: Where,
+    zone: ZoneInfo | None,
+    since: str | None = None,
+    until: str | None = None,
+    role: int = 0,
 ) -> tuple[Intake, str]:
     """The intake of a document's events, and its identity."""
     names = sorted({name for name in events if not name.endswith("*")})

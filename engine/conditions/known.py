@@ -45,7 +45,7 @@ class Known(Document):
             if contact.known_at == NEVER:
                 return False, NEVER
             end = window.end(contact.known_at)
-            return ((young, end) if t < end else (not young, NEVER))
+            return (young, end) if t < end else (not young, NEVER)
 
         return evaluate
 

@@ -43,7 +43,14 @@ class Unmet(Feature):
 
     ordered: ClassVar[bool] = True
 
-    def __init__(self, intakes: tuple[Intake, Intake], identity: str, match: str | None, within: WindowLength, for_: WindowLength | None) -> None:
+    def __init__(
+        self,
+        intakes: tuple[Intake, Intake],
+        identity: str,
+        match: str | None,
+        within: WindowLength,
+        for_: WindowLength | None,
+    ) -> None:
         super().__init__(f"missed|{identity}|{match}|{within.identity}|{for_.identity if for_ else ''}", intakes)
         self.match = matcher(match)
         self.within = within
@@ -81,7 +88,9 @@ class Missed(Document):
         expect, expect_identity = intake_of(options.expect.event, options.expect.where, scope.zone, role=EXPECT)
         within = WindowLength(options.within, scope.zone)
         for_ = WindowLength(options.for_, scope.zone) if options.for_ is not None else None
-        key = scope.share(Unmet((after, expect), f"{after_identity}|{expect_identity}", options.match, within, for_)).key
+        key = scope.share(
+            Unmet((after, expect), f"{after_identity}|{expect_identity}", options.match, within, for_)
+        ).key
 
         def evaluate(contact: Contact, t: int) -> Verdict:
             last_gone, next_due = -1, NEVER

@@ -28,7 +28,9 @@ def millionths(value: Any) -> int | None:
     if kind is float and -_QUICK < value < _QUICK:
         scaled = value * MILLION
         whole = round(scaled)
-        if abs(scaled - whole) < 0.25:  # the product is off by far less than that; nearer to a half, the decimal decides
+        if (
+            abs(scaled - whole) < 0.25
+        ):  # the product is off by far less than that; nearer to a half, the decimal decides
             return whole
     found = number(value)
     if found is None:

@@ -19,7 +19,22 @@ from engine.conditions.quiet import Quiet
 from engine.conditions.streak import Streak
 from engine.conditions.tags import Tags
 
-NAMES = ("all", "any", "none", "not", "did", "aggregate", "profile", "tags", "in_list", "known", "quiet", "streak", "missed", "in_segment")
+NAMES = (
+    "all",
+    "any",
+    "none",
+    "not",
+    "did",
+    "aggregate",
+    "profile",
+    "tags",
+    "in_list",
+    "known",
+    "quiet",
+    "streak",
+    "missed",
+    "in_segment",
+)
 TAG = "\0"
 """Marks the union's own entries in the places that pydantic reports, so that they can be told from keys."""
 

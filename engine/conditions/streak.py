@@ -42,7 +42,14 @@ class Run(Feature):
 
     ordered: ClassVar[bool] = True
 
-    def __init__(self, intakes: tuple[Intake, Intake], identity: str, match: str | None, at_least: int, grace: WindowLength | None) -> None:
+    def __init__(
+        self,
+        intakes: tuple[Intake, Intake],
+        identity: str,
+        match: str | None,
+        at_least: int,
+        grace: WindowLength | None,
+    ) -> None:
         super().__init__(f"streak|{identity}|{match}|{at_least}|{grace.identity if grace else ''}", intakes)
         self.match = matcher(match)
         self.keep = at_least

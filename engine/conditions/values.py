@@ -64,7 +64,9 @@ class Test(Document):
             try:
                 re.compile(self.matches)
             except re.error as error:
-                raise mistake("regex", f"{self.matches!r} is not a regular expression ({error})", "see Python's re") from None
+                raise mistake(
+                    "regex", f"{self.matches!r} is not a regular expression ({error})", "see Python's re"
+                ) from None
         return self
 
     def operators(self) -> list[tuple[str, Any]]:
@@ -77,7 +79,11 @@ def _short_form(value: Any) -> Any:
     if isinstance(value, (bool, int, float, str)):
         return {"eq": value}
     if value is None or isinstance(value, list):
-        hint = "write in: [...] for one of several values" if isinstance(value, list) else "write exists: false for a value that is not there"
+        hint = (
+            "write in: [...] for one of several values"
+            if isinstance(value, list)
+            else "write exists: false for a value that is not there"
+        )
         raise mistake("test", f"{value!r} is not a test", hint)
     if value == {}:
         raise mistake("test", "the test is empty", f"use one of {', '.join(OPERATORS)}, or a bare value")
@@ -274,4 +280,6 @@ def where_words(where: Where) -> str:
 
 def where_identity(where: Where) -> str:
     """The same text for the same tests, whatever their order."""
-    return json.dumps({path: plain(test) for path, test in where.items()}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(
+        {path: plain(test) for path, test in where.items()}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )

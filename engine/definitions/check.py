@@ -29,14 +29,28 @@ def check(segments: Sequence[Segment], *, journal_retention: int = JOURNAL_RETEN
     seen: dict[tuple[str, str], Segment] = {}
     for segment in segments:
         if segment.key in seen:
-            errors.append(_error(segment, "segment", f"the id {segment.segment!r} is used twice in workspace {segment.workspace}", "rename one"))
+            errors.append(
+                _error(
+                    segment,
+                    "segment",
+                    f"the id {segment.segment!r} is used twice in workspace {segment.workspace}",
+                    "rename one",
+                )
+            )
         seen[segment.key] = segment
     for segment in seen.values():
         errors += _alone(segment, journal_retention)
         known = sorted(name for workspace, name in seen if workspace == segment.workspace)
         for name in sorted(nested(segment)) if complete else ():
             if (segment.workspace, name) not in seen:
-                errors.append(_error(segment, "when", f"in_segment names the unknown segment {name!r}", f"Known here: {', '.join(known[:20])}"))
+                errors.append(
+                    _error(
+                        segment,
+                        "when",
+                        f"in_segment names the unknown segment {name!r}",
+                        f"Known here: {', '.join(known[:20])}",
+                    )
+                )
     for workspace in sorted({segment.workspace for segment in seen.values()}):
         inside = [segment for segment in seen.values() if segment.workspace == workspace]
         errors += _groups(inside)
@@ -60,7 +74,9 @@ def _alone(segment: Segment, retention: int) -> Iterator[DefinitionError]:
             hint = f"the journal keeps {Duration(0, retention)}; shorten the window or raise JOURNAL_RETENTION"
             yield _error(segment, path, f"the window {window} is longer than the journal keeps facts", hint)
     for contact in sorted(set(segment.include) & set(segment.exclude)):
-        yield _error(segment, "include", f"contact {contact!r} is both included and excluded", "take it out of one of them")
+        yield _error(
+            segment, "include", f"contact {contact!r} is both included and excluded", "take it out of one of them"
+        )
 
 
 def windows(part: Any, path: str) -> Iterator[tuple[str, Duration]]:

@@ -27,35 +27,50 @@ def _segment_id(value: Any) -> str:
         raise mistake(
             "segment_id",
             f"{value!r} is not a segment id",
-            f"use lower-case letters, digits and single hyphens, at most {SEGMENT_ID_MAX}" + (f", such as {near}" if near else ""),
+            f"use lower-case letters, digits and single hyphens, at most {SEGMENT_ID_MAX}"
+            + (f", such as {near}" if near else ""),
         )
     return value
 
 
 def _workspace(value: Any) -> str:
     if not isinstance(value, str) or not _WORKSPACE.fullmatch(value):
-        raise mistake("workspace", f"{value!r} is not a workspace", "use 1 to 64 letters, digits, hyphens and underscores")
+        raise mistake(
+            "workspace", f"{value!r} is not a workspace", "use 1 to 64 letters, digits, hyphens and underscores"
+        )
     return value
 
 
 def _timezone(value: Any) -> str:
     if value == "contact":
-        raise mistake("timezone", "timezone: contact is not supported by this version", "name a zone such as Europe/Moscow")
+        raise mistake(
+            "timezone", "timezone: contact is not supported by this version", "name a zone such as Europe/Moscow"
+        )
     if not isinstance(value, str) or value not in available_timezones():
-        raise mistake("timezone", f"{value!r} is not a time zone", "name one of the IANA database, such as Europe/Moscow, or UTC")
+        raise mistake(
+            "timezone", f"{value!r} is not a time zone", "name one of the IANA database, such as Europe/Moscow, or UTC"
+        )
     return value
 
 
 def _contact(value: Any) -> str:
     if not isinstance(value, str) or not 1 <= len(value.encode()) <= CONTACT_BYTES_MAX:
-        raise mistake("contact", f"{value!r} is not a contact id", f"write a text of 1 to {CONTACT_BYTES_MAX} bytes, in quotes if it is a number")
+        raise mistake(
+            "contact",
+            f"{value!r} is not a contact id",
+            f"write a text of 1 to {CONTACT_BYTES_MAX} bytes, in quotes if it is a number",
+        )
     return value
 
 
 def _mailable(value: Any) -> Any:
     if isinstance(value, (bool, dict, Mailable)):
         return value
-    raise mistake("mailable", f"{value!r} does not say who may be mailed", "write true, false or {channel: email, consent: required}")
+    raise mistake(
+        "mailable",
+        f"{value!r} does not say who may be mailed",
+        "write true, false or {channel: email, consent: required}",
+    )
 
 
 Contacts = Annotated[list[Annotated[str, BeforeValidator(_contact)]], Field(max_length=PINS_MAX)]
@@ -97,11 +112,19 @@ class Segment(Document):
     @model_validator(mode="after")
     def _has_members(self) -> Segment:
         if self.when is None and not self.include:
-            raise mistake("when", "the segment has neither a rule nor pinned members", "add when: with a condition, or include: [contact, …]")
+            raise mistake(
+                "when",
+                "the segment has neither a rule nor pinned members",
+                "add when: with a condition, or include: [contact, …]",
+            )
         for path in self.payload:
             parts = path.split(".")
             if parts[0] == "last" and len(parts) < 3:
-                raise mistake("payload", f"{path!r} names no property", "write last.<event type>.<property>, as in last.purchase.order_id")
+                raise mistake(
+                    "payload",
+                    f"{path!r} names no property",
+                    "write last.<event type>.<property>, as in last.purchase.order_id",
+                )
         return self
 
     @property

@@ -44,7 +44,8 @@ def judging_order(segments: Sequence[Segment]) -> list[Segment]:
         unit_of[name] = unit
         units.setdefault(unit, []).append(name)
     needs = {
-        unit: {name: sorted(each for each in nested(by_id[name]) if each in by_id) for name in names} for unit, names in units.items()
+        unit: {name: sorted(each for each in nested(by_id[name]) if each in by_id) for name in names}
+        for unit, names in units.items()
     }
     done: dict[str, bool] = {}
     order: list[Segment] = []
@@ -58,7 +59,10 @@ def judging_order(segments: Sequence[Segment]) -> list[Segment]:
         done[unit] = False
         for name in units[unit]:
             for other in needs[unit][name]:
-                visit(unit_of[other], [*path, (unit, name), (unit_of[other], other)] if unit_of[other] == unit else [*path, (unit, name)])
+                visit(
+                    unit_of[other],
+                    [*path, (unit, name), (unit_of[other], other)] if unit_of[other] == unit else [*path, (unit, name)],
+                )
         done[unit] = True
         order.extend(by_id[name] for name in units[unit])
 

@@ -78,7 +78,9 @@ def parse_segment(text: bytes | str, name: str = "definition") -> Segment:
     """The one document of a text, checked on its own. Raises DefinitionErrors."""
     segments = parse_segments(text, name)
     if len(segments) != 1:
-        raise DefinitionErrors([DefinitionError("", "", f"{len(segments)} definitions where one is asked for", file=name)])
+        raise DefinitionErrors(
+            [DefinitionError("", "", f"{len(segments)} definitions where one is asked for", file=name)]
+        )
     return segments[0]
 
 
@@ -95,10 +97,14 @@ def _documents(text: bytes | str, name: str) -> Iterator[Node]:
         decoded = text.decode() if isinstance(text, bytes) else text
         yaml = YAML(typ="rt", pure=True)
         if any(isinstance(event, AliasEvent) for event in yaml.parse(StringIO(decoded))):
-            raise DefinitionErrors([DefinitionError("", "", "aliases (*name) are not allowed", "write the value out", file=name)])
+            raise DefinitionErrors(
+                [DefinitionError("", "", "aliases (*name) are not allowed", "write the value out", file=name)]
+            )
         yield from [node for node in YAML(typ="rt", pure=True).compose_all(StringIO(decoded)) if node is not None]
     except UnicodeDecodeError as error:
-        raise DefinitionErrors([DefinitionError("", "", f"the text is not UTF-8 ({error.reason})", file=name)]) from None
+        raise DefinitionErrors(
+            [DefinitionError("", "", f"the text is not UTF-8 ({error.reason})", file=name)]
+        ) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
@@ -121,7 +127,16 @@ def _plain(node: Node, place: Place, places: Places, errors: list[DefinitionErro
     line, column = node.start_mark.line + 1, node.start_mark.column + 1
     places[place] = (line, column)
     if len(place) > DEPTH_MAX:
-        errors.append(DefinitionError(path_text(place[:8]) + "…", "", f"nested more than {DEPTH_MAX} deep", file=name, line=line, column=column))
+        errors.append(
+            DefinitionError(
+                path_text(place[:8]) + "…",
+                "",
+                f"nested more than {DEPTH_MAX} deep",
+                file=name,
+                line=line,
+                column=column,
+            )
+        )
         return None
     if isinstance(node, MappingNode):
         found: dict[str, Any] = {}
@@ -130,7 +145,11 @@ def _plain(node: Node, place: Place, places: Places, errors: list[DefinitionErro
             if key in found:
                 mark = key_node.start_mark
                 problem = f"the key {key!r} stands here twice"
-                errors.append(DefinitionError(path_text((*place, key)), key, problem, file=name, line=mark.line + 1, column=mark.column + 1))
+                errors.append(
+                    DefinitionError(
+                        path_text((*place, key)), key, problem, file=name, line=mark.line + 1, column=mark.column + 1
+                    )
+                )
             found[key] = _plain(value_node, (*place, key), places, errors, name)
             places[(*place, key)] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
         return found
@@ -165,7 +184,9 @@ def _validate(document: Any, places: Places, name: str) -> Segment:
     try:
         return Segment.model_validate(document)
     except ValidationError as error:
-        raise DefinitionErrors([_mistake(each, document, places, name) for each in error.errors(include_url=False)]) from None
+        raise DefinitionErrors(
+            [_mistake(each, document, places, name) for each in error.errors(include_url=False)]
+        ) from None
 
 
 def _mistake(error: Any, document: Any, places: Places, name: str) -> DefinitionError:
@@ -181,7 +202,9 @@ def _existing(place: Place, document: Any) -> Place:
     """The part of a place that is in the document: pydantic also names the kinds it tried."""
     found: list[str | int] = []
     for part in place:
-        if (isinstance(document, dict) and part in document) or (isinstance(document, list) and isinstance(part, int) and part < len(document)):
+        if (isinstance(document, dict) and part in document) or (
+            isinstance(document, list) and isinstance(part, int) and part < len(document)
+        ):
             document = document[part]
             found.append(part)
         elif isinstance(document, dict) and part == "[key]":
@@ -212,12 +235,18 @@ def _words(error: Any, place: Place, value: Any, document: Any) -> tuple[str, st
         key = str(place[-1])
         allowed = _allowed(place)
         close = get_close_matches(key, allowed, 1, 0.6)
-        return f"unknown key {key!r}", (f"Did you mean {close[0]!r}? " if close else "") + f"Allowed here: {', '.join(allowed)}"
+        return f"unknown key {key!r}", (
+            f"Did you mean {close[0]!r}? " if close else ""
+        ) + f"Allowed here: {', '.join(allowed)}"
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         keys = list(value) if isinstance(value, dict) else []
         close = [match for key in keys for match in get_close_matches(str(key), NAMES, 1, 0.6)]
-        problem = f"a condition has one key, not {len(keys)}" if len(keys) > 1 else f"{_short(value)} is not a condition"
-        return problem, (f"Did you mean {close[0]!r}? " if close and len(keys) == 1 else "") + f"A condition is one of: {', '.join(NAMES)}"
+        problem = (
+            f"a condition has one key, not {len(keys)}" if len(keys) > 1 else f"{_short(value)} is not a condition"
+        )
+        return problem, (
+            f"Did you mean {close[0]!r}? " if close and len(keys) == 1 else ""
+        ) + f"A condition is one of: {', '.join(NAMES)}"
     if kind == "missing":
         return f"{place[-1]!r} is missing", "add it"
     return f"{_short(value)}: {error['msg'][0].lower()}{error['msg'][1:]}", ""

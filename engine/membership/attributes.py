@@ -1,0 +1,80 @@
+"""What facts do to a contact besides its features: attributes, tags, lists (DESIGN.md 3); the latest by `at` wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.conditions.aggregating import storable
+from engine.conditions.contact import Contact
+from engine.conditions.fact import Fact
+from engine.membership.plan import WorkspacePlan
+
+NAMES_MAX = 10_000
+"""Attributes, tags or lists of one contact; facts that would add more change nothing."""
+Ranks = tuple[int, ...]
+
+
+def _update(contact: Contact, fact: Fact, workspace: WorkspacePlan) -> Ranks:
+    attributes = contact.attributes
+    if attributes is None:
+        attributes = contact.attributes = {}
+    ranks: list[int] = []
+    for name, value in fact.properties.items():
+        if _put(attributes, name, fact.at, storable(value)):
+            ranks += workspace.by_attribute.get(name, ())
+    return tuple(sorted(set(ranks)))
+
+
+def _put(entries: dict[str, list[Any]], name: str, at: int, value: Any) -> bool:
+    entry = entries.get(name)
+    if entry is None:
+        if len(entries) >= NAMES_MAX:
+            return False
+        entries[name] = [at, value]
+        return True
+    if at < entry[0]:
+        return False
+    entry[0], entry[1] = at, value
+    return True
+
+
+def names_in(value: Any) -> list[str]:
+    """The names in a property that is a text or a list of texts; anything else in it is passed over."""
+    return [name for name in (value if type(value) is list else [value]) if type(name) is str and name]
+
+
+def _tags(present: int) -> Callable[[Contact, Fact, WorkspacePlan], Ranks]:
+    def change(contact: Contact, fact: Fact, workspace: WorkspacePlan) -> Ranks:
+        if contact.tags is None:
+            contact.tags = {}
+        return _mark(contact.tags, fact, names_in(fact.properties.get("tags")), present, workspace.by_tag)
+
+    return change
+
+
+def _lists(present: int) -> Callable[[Contact, Fact, WorkspacePlan], Ranks]:
+    def change(contact: Contact, fact: Fact, workspace: WorkspacePlan) -> Ranks:
+        if contact.lists is None:
+            contact.lists = {}
+        return _mark(contact.lists, fact, names_in(fact.properties.get("list")), present, workspace.by_list)
+
+    return change
+
+
+def _mark(entries: dict[str, list[int]], fact: Fact, names: list[str], present: int, index: dict[str, Ranks]) -> Ranks:
+    ranks: list[int] = []
+    for name in names:
+        if _put(entries, name, fact.at, present):
+            ranks += index.get(name, ())
+    return tuple(sorted(set(ranks)))
+
+
+CHANGES: dict[str, Callable[[Contact, Fact, WorkspacePlan], Ranks]] = {
+    "contact_updated": _update,
+    "tags_added": _tags(1),
+    "tags_removed": _tags(0),
+    "list_added": _lists(1),
+    "list_removed": _lists(0),
+}
+"""What each type of fact does to the contact; the result is the ranks of the segments that look at it."""

@@ -1,0 +1,143 @@
+"""Reading a record: an event of DESIGN.md 3, or the reason why it is none.
+
+What is accepted here can be judged without error: the text is UTF-8 and JSON throughout, the instant is usable, ids and types are
+within their bounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from engine.conditions.fact import Fact, decode_properties
+from engine.conditions.instants import parse_instant
+from engine.membership.placement import store_key
+
+CONTACT_BYTES_MAX = 256
+TYPE_BYTES_MAX = 128
+ID_BYTES_MAX = 512
+WORKSPACE_BYTES_MAX = 64
+DEPTH_MAX = 200
+"""How deep properties may nest: what reads them recurses."""
+UNSUPPORTED = frozenset(("contact_merged", "contact_erased", "event_retracted"))
+"""Types whose meaning this version can't keep: refused instead of half done."""
+
+_FIELDS = {"contact": "contact", "type": "type", "at": "time", "id": "id", "workspace": "workspace"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Why a record is no fact: `reason` for counting (one of a fixed few), `detail` for people."""
+
+    reason: str
+    detail: str
+
+
+_decode = msgspec.json.Decoder(Fact).decode
+
+
+def read_fact(value: bytes, *, arrival: int | None, fallback_id: str, skew: int, max_bytes: int) -> Fact | Rejected:
+    """The fact in a record's value.
+
+    `arrival` is in milliseconds (None: unknown), `fallback_id` its id where it names none, `skew` how many milliseconds `at` may
+    be after `arrival`.
+    """
+    if len(value) > max_bytes:
+        return Rejected("oversize", f"the record has {len(value)} bytes; at most {max_bytes} are allowed")
+    try:
+        str(value, "utf-8")
+        fact = _decode(value)
+    except UnicodeDecodeError as error:
+        return Rejected("bad_utf8", f"byte {error.start} is not UTF-8: {error.reason}")
+    except (msgspec.DecodeError, RecursionError) as error:
+        return _undecodable(error)
+    contact, event_type = fact.contact, fact.type
+    if not contact or len(contact) * 4 > CONTACT_BYTES_MAX and len(contact.encode()) > CONTACT_BYTES_MAX:
+        return Rejected(
+            "bad_contact", f"contact has {len(contact.encode())} bytes; 1 to {CONTACT_BYTES_MAX} are allowed"
+        )
+    if (
+        not event_type
+        or "*" in event_type
+        or len(event_type) * 4 > TYPE_BYTES_MAX
+        and len(event_type.encode()) > TYPE_BYTES_MAX
+    ):
+        return Rejected("bad_type", f"type {event_type[:80]!r} is not a text of 1 to {TYPE_BYTES_MAX} bytes without *")
+    if event_type in UNSUPPORTED:
+        return Rejected("unsupported", f"events of type {event_type} are not supported by this version")
+    try:
+        at = parse_instant(fact.at_text)
+    except (ValueError, OverflowError) as error:
+        return Rejected("bad_time", f"at: {error}")
+    if arrival is not None and at > arrival:
+        if at > arrival + skew:
+            return Rejected(
+                "too_far_ahead", f"at is {at - arrival} ms after the record's arrival; {skew} ms are allowed"
+            )
+        at = arrival
+    if not fact.id:
+        fact.id = fallback_id
+    elif len(fact.id) * 4 > ID_BYTES_MAX and len(fact.id.encode()) > ID_BYTES_MAX:
+        return Rejected("bad_id", f"id has {len(fact.id.encode())} bytes; at most {ID_BYTES_MAX} are allowed")
+    workspace = fact.workspace
+    if workspace != "default" and (not workspace or "/" in workspace or len(workspace.encode()) > WORKSPACE_BYTES_MAX):
+        return Rejected(
+            "bad_workspace", f"workspace {workspace[:80]!r} is not a text of 1 to {WORKSPACE_BYTES_MAX} bytes without /"
+        )
+    raw = bytes(fact.raw)
+    if raw[:1] != b"{":
+        if raw != b"null":
+            return Rejected("bad_properties", "properties is not an object")
+        raw = b"{}"
+    if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX and _too_deep(raw):
+        return Rejected("bad_properties", f"properties nest more than {DEPTH_MAX} deep")
+    fact.raw = msgspec.Raw(raw)
+    fact.at = at
+    fact.arrival = arrival
+    fact.key = store_key(workspace, contact)
+    fact.left = None
+    fact.decoded = None
+    return fact
+
+
+def _undecodable(error: Exception) -> Rejected:
+    text = str(error)
+    if isinstance(error, RecursionError):
+        return Rejected("bad_json", "the record nests too deep")
+    if not isinstance(error, msgspec.ValidationError):
+        return Rejected("bad_json", text)
+    if "missing required field" in text:
+        name = text.split("`")[1]
+        return Rejected(f"no_{_FIELDS.get(name, name)}", f"{name} is missing")
+    _, _, place = text.partition("$.")
+    name = place.rstrip("`").split(".")[0]
+    if not name:
+        return Rejected("not_an_object", f"the record is not a JSON object: {text}")
+    return Rejected(f"bad_{_FIELDS[name]}" if name in _FIELDS else "bad_json", text)
+
+
+def _too_deep(raw: bytes) -> bool:
+    stack: list[tuple[object, int]] = [(decode_properties(raw), 1)]
+    while stack:
+        value, depth = stack.pop()
+        if depth > DEPTH_MAX:
+            return True
+        if isinstance(value, dict):
+            stack += [(each, depth + 1) for each in value.values()]
+        elif isinstance(value, list):
+            stack += [(each, depth + 1) for each in value]
+    return False
+
+
+def journaled_fact(key: bytes, entry: tuple[str, str, int, int | None, bytes]) -> Fact:
+    """A fact from its journal entry `(id, type, at, arrival, properties)`; contact and workspace are in the key."""
+    fact_id, event_type, at, arrival, raw = entry
+    fact = Fact(contact="", type=event_type, at_text="", id=fact_id, raw=msgspec.Raw(raw))
+    fact.at, fact.arrival, fact.key = at, arrival, key
+    return fact
+
+
+def journal_entry(fact: Fact) -> tuple[str, str, int, int | None, bytes]:
+    """What the journal keeps of a fact."""
+    return fact.id, fact.type, fact.at, fact.arrival, bytes(fact.raw)

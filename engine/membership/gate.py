@@ -1,0 +1,91 @@
+"""The consent gate: whether a contact may be mailed (DESIGN.md 5).
+
+Per channel the latest by `at` of closing and opening facts decides, ties closed; one for all channels speaks for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.conditions.contact import Contact
+from engine.conditions.fact import Fact
+from engine.definitions.document import Mailable
+
+Consent = dict[str, list[int]]
+Gate = Callable[[Consent | None], bool]
+"""Whether the gate is open, from the contact's consent: `[at, 1 open or 0 closed]` a channel, "" for all of them."""
+
+ALL = ""
+CHANNELS_MAX = 64
+"""Channels that one contact's consent knows; facts of further ones change nothing."""
+CLOSING = frozenset(("opt_out", "block", "complaint"))
+
+
+def consent_of(fact: Fact) -> tuple[str, int] | None:
+    """The channel ("" for all) and 1 for opening, 0 for closing; None for a fact that says neither."""
+    kind = fact.type
+    properties = fact.properties
+    if kind in CLOSING:
+        opening = 0
+    elif kind == "opt_in":
+        opening = 1
+    elif kind == "consent":
+        status = properties.get("status")
+        if status not in ("granted", "revoked"):
+            return None
+        opening = 1 if status == "granted" else 0
+    else:
+        return None
+    channel = properties.get("channel")
+    return (ALL if channel is None or channel == "all" or type(channel) is not str else channel), opening
+
+
+def record_consent(contact: Contact, channel: str, at: int, opening: int) -> None:
+    """Note one fact; the latest by `at` stays, closed on a tie."""
+    consent = contact.consent
+    if consent is None:
+        consent = contact.consent = {}
+    entry = consent.get(channel)
+    if entry is None:
+        if len(consent) < CHANNELS_MAX:
+            consent[channel] = [at, opening]
+    elif at > entry[0]:
+        entry[0], entry[1] = at, opening
+    elif at == entry[0] and not opening:
+        entry[1] = 0
+
+
+def status(consent: Consent, channel: str) -> int | None:
+    """1 open, 0 closed, None unknown: the later of the channel's own and the one for all; closed on a tie."""
+    own, every = consent.get(channel), consent.get(ALL)
+    if own is None or every is None:
+        entry = own or every
+        return None if entry is None else entry[1]
+    if own[0] == every[0]:
+        return own[1] & every[1]
+    return own[1] if own[0] > every[0] else every[1]
+
+
+def gate_of(mailable: bool | Mailable) -> Gate | None:
+    """The gate of a segment; None where there is none."""
+    if mailable is False:
+        return None
+    if mailable is True:
+        return some_channel_open
+    channel, required = mailable.channel, mailable.consent == "required"
+
+    def one(consent: Consent | None) -> bool:
+        found = status(consent, channel) if consent is not None else None
+        return not required if found is None else found == 1
+
+    return one
+
+
+def some_channel_open(consent: Consent | None) -> bool:
+    """A channel that nobody closed: one unknown so far follows the facts for all channels."""
+    if consent is None:
+        return True
+    every = consent.get(ALL)
+    if every is None or every[1]:
+        return True
+    return any(status(consent, channel) == 1 for channel in consent)

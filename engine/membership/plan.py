@@ -1,0 +1,222 @@
+"""The plan: all active segments compiled together, with shared features and an index from facts to segments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from engine.conditions.contact import Contact
+from engine.conditions.fact import Fact
+from engine.conditions.feature import Feature
+from engine.conditions.values import PropertyTest
+from engine.definitions.document import Segment, canonical
+from engine.definitions.graph import judging_order
+from engine.membership.gate import Gate, gate_of
+from engine.membership.judge import judge
+from engine.membership.placement import store_key, wire_key
+from engine.membership.planned import PlannedSegment, segment_key
+
+TYPES_CACHED = 10_000
+"""Event types whose probes are remembered: more come from a mistake upstream."""
+TOUCHES_CACHED = 100_000
+"""Sets of segments remembered by what touched them."""
+
+
+class Probe:
+    """A test of an event, made once for all features that share it, and those features with their roles."""
+
+    __slots__ = ("bit", "since", "takers", "test", "until")
+
+    def __init__(self, bit: int, test: PropertyTest | None, since: int, until: int) -> None:
+        self.bit = bit
+        self.test = test
+        self.since = since
+        self.until = until
+        self.takers: list[tuple[Feature, int]] = []
+
+    def passes(self, fact: Fact) -> bool:
+        """Whether the fact is within the bounds and meets the test."""
+        return self.since <= fact.at < self.until and (self.test is None or self.test(fact.properties))
+
+
+class WorkspacePlan:
+    """One workspace's segments in the order of judging, and the index from what changes to whom it may touch."""
+
+    def __init__(self, documents: Sequence[tuple[Segment, int]], features: dict[int, Feature]) -> None:
+        versions = {document.segment: version for document, version in documents}
+        order = judging_order([document for document, _ in documents])
+        self.segments = [
+            PlannedSegment(document, versions[document.segment], rank, features) for rank, document in enumerate(order)
+        ]
+        self.by_key = {segment.key: segment for segment in self.segments}
+        used = {key for segment in self.segments for key in segment.scope.uses}
+        self.features = {key: features[key] for key in sorted(features)}
+        self.money = [
+            feature
+            for feature in self.features.values()
+            if any(intake.takes_type("purchase") for intake in feature.intakes)
+        ]
+        self._with = self._dependents()
+        self._users: dict[int, tuple[int, ...]] = {
+            key: tuple(segment.rank for segment in self.segments if key in segment.scope.uses) for key in used
+        }
+        self.by_attribute = self._named(lambda segment: segment.scope.attributes)
+        self.by_tag = self._named(lambda segment: segment.scope.tags)
+        self.by_list = self._named(lambda segment: segment.scope.lists)
+        self.gates: list[tuple[Gate, tuple[int, ...]]] = []
+        for gate, document_gate in _distinct_gates(order):
+            ranks = tuple(
+                segment.rank
+                for segment, document in zip(self.segments, order, strict=True)
+                if document.mailable == document_gate
+            )
+            self.gates.append((gate, ranks))
+        self.by_age = tuple(segment.rank for segment in self.segments if segment.scope.known)
+        self.pins: dict[str, dict[int, bool]] = {}
+        for rank, document in enumerate(order):
+            for contact in document.include:
+                self.pins.setdefault(contact, {})[rank] = True
+            for contact in document.exclude:
+                self.pins.setdefault(contact, {})[rank] = False
+        self.everyone: tuple[int, ...] = ()
+        """Ranks of the segments that are not simply false of a contact of whom nothing is known; set by compile_plan."""
+        self._types: dict[str, tuple[list[Probe], dict[int, tuple[int, ...]]]] = {}
+        self._touched: dict[tuple[int, ...], tuple[PlannedSegment, ...]] = {}
+
+    def _named(self, names: Callable[[PlannedSegment], Iterable[str]]) -> dict[str, tuple[int, ...]]:
+        found: dict[str, list[int]] = {}
+        for segment in self.segments:
+            for name in names(segment):
+                found.setdefault(name, []).append(segment.rank)
+        return {name: tuple(ranks) for name, ranks in found.items()}
+
+    def _dependents(self) -> list[set[int]]:
+        """For each rank, the ranks to judge with it: itself, its group, and all that nest any of these."""
+        nesting: dict[int, set[int]] = {segment.rank: {segment.rank} for segment in self.segments}
+        groups: dict[str, set[int]] = {}
+        for segment in self.segments:
+            if segment.group is not None:
+                groups.setdefault(segment.group, set()).add(segment.rank)
+        for segment in self.segments:
+            if segment.group is not None:
+                nesting[segment.rank] |= groups[segment.group]
+        by_id = {segment.id: segment.rank for segment in self.segments}
+        for segment in reversed(self.segments):
+            for name in segment.scope.nested:
+                if name in by_id:
+                    nesting[by_id[name]].add(segment.rank)
+        closed: list[set[int]] = []
+        for rank in range(len(self.segments)):
+            found: set[int] = set()
+            todo = [rank]
+            while todo:
+                each = todo.pop()
+                if each not in found:
+                    found.add(each)
+                    todo += nesting[each]
+            closed.append(found)
+        return closed
+
+    def using(self, features: Iterable[Feature]) -> tuple[int, ...]:
+        """The ranks of the segments that look at any of these features."""
+        return tuple(sorted({rank for feature in features for rank in self._users.get(feature.key, ())}))
+
+    def together(self, ranks: tuple[int, ...]) -> tuple[PlannedSegment, ...]:
+        """The segments to judge when these ranks may have changed, in the order of judging."""
+        found = self._touched.get(ranks)
+        if found is None:
+            if len(self._touched) >= TOUCHES_CACHED:
+                self._touched.clear()
+            wanted = set().union(*(self._with[rank] for rank in ranks)) if ranks else set()
+            found = self._touched[ranks] = tuple(self.segments[rank] for rank in sorted(wanted))
+        return found
+
+    def probes(self, event_type: str) -> tuple[list[Probe], dict[int, tuple[int, ...]]]:
+        """The probes for events of a type, and a cache from the bits of those that passed to ranks (see `touched`)."""
+        found = self._types.get(event_type)
+        if found is None:
+            if len(self._types) >= TYPES_CACHED:
+                self._types.clear()
+            shared: dict[tuple[str, int, int], Probe] = {}
+            for feature in self.features.values():
+                for intake in feature.intakes:
+                    if intake.takes_type(event_type):
+                        identity = (intake.test_identity, intake.since, intake.until)
+                        probe = shared.get(identity)
+                        if probe is None:
+                            probe = shared[identity] = Probe(1 << len(shared), intake.test, intake.since, intake.until)
+                        probe.takers.append((feature, intake.role))
+            for probe in shared.values():
+                probe.takers.sort(key=lambda taker: taker[1])
+            found = self._types[event_type] = (list(shared.values()), {})
+        return found
+
+    def touched(self, event_type: str, bits: int) -> tuple[int, ...]:
+        """The ranks of the segments that use a feature whose probe passed. Thresholds of one feature would be told apart here."""
+        probes, cache = self.probes(event_type)
+        ranks = cache.get(bits)
+        if ranks is None:
+            if len(cache) >= TOUCHES_CACHED:
+                cache.clear()
+            keys = {feature.key for probe in probes if probe.bit & bits for feature, _ in probe.takers}
+            ranks = cache[bits] = tuple(sorted({rank for key in keys for rank in self._users.get(key, ())}))
+        return ranks
+
+
+def _distinct_gates(order: Sequence[Segment]) -> list[tuple[Gate, Any]]:
+    found: list[tuple[Gate, Any]] = []
+    for document in order:
+        gate = gate_of(document.mailable)
+        if gate is not None and all(document.mailable != known for _, known in found):
+            found.append((gate, document.mailable))
+    return found
+
+
+class Plan:
+    """Everything that judging needs. `fingerprint` is equal for plans that judge alike and carry the same versions."""
+
+    def __init__(
+        self, fingerprint: int, workspaces: dict[str, WorkspacePlan], retired: dict[int, tuple[str, str, int]]
+    ) -> None:
+        self.fingerprint = fingerprint
+        self.workspaces = workspaces
+        self.retired = retired
+        """Deleted segments by key: workspace, id and last version; their members leave."""
+        self.nothing = WorkspacePlan((), {})
+
+    def workspace(self, name: str) -> WorkspacePlan:
+        """The workspace's plan; an empty one where it has no segment."""
+        return self.workspaces.get(name, self.nothing)
+
+    def pinned(self) -> list[tuple[bytes, bytes]]:
+        """Store key and Kafka key of every contact that some segment includes by name."""
+        return [
+            (store_key(name, contact), wire_key(name, contact))
+            for name, workspace in sorted(self.workspaces.items())
+            for contact, pins in sorted(workspace.pins.items())
+            if any(pins.values())
+        ]
+
+
+def compile_plan(segments: Sequence[tuple[Segment, int]], retired: Iterable[tuple[str, str, int]] = ()) -> Plan:
+    """The plan of checked definitions with their versions; `retired` are deleted ones (workspace, id, last version).
+
+    Raises `engine.definitions.graph.Cycle` for definitions that were not checked.
+    """
+    workspaces: dict[str, WorkspacePlan] = {}
+    by_workspace: dict[str, list[tuple[Segment, int]]] = {}
+    for document, version in segments:
+        by_workspace.setdefault(document.workspace, []).append((document, version))
+    for name, documents in by_workspace.items():
+        workspaces[name] = WorkspacePlan(documents, {})
+    gone = {segment_key(workspace, name): (workspace, name, version) for workspace, name, version in retired}
+    identity = [[canonical(document), version] for document, version in sorted(segments, key=lambda each: each[0].key)]
+    text = json.dumps([identity, sorted(gone.values())], sort_keys=True, separators=(",", ":"))
+    plan = Plan(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1, workspaces, gone)
+    for workspace in workspaces.values():
+        blank = Contact(known_at=0, as_of=0)
+        judge(workspace, blank, "", workspace.segments, 0)
+        workspace.everyone = tuple(workspace.by_key[key].rank for key in blank.members)
+    return plan

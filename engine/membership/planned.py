@@ -1,0 +1,116 @@
+"""One segment, compiled: its answer for a contact at an instant, and what its transitions carry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine.conditions.aggregating import EverValue, value_reader
+from engine.conditions.contact import Contact
+from engine.conditions.feature import Feature, digest, intake_of
+from engine.conditions.instants import NEVER
+from engine.conditions.profile import attribute_reader
+from engine.conditions.scope import Evaluate, Scope, Verdict
+from engine.definitions.document import Segment
+from engine.membership.gate import Gate, gate_of
+
+Payload = Callable[[Contact], dict[str, Any]]
+
+
+def segment_key(workspace: str, segment: str) -> int:
+    """The digest that stands for a segment in contacts' states."""
+    return digest(f"segment|{workspace}|{segment}")
+
+
+class PlannedSegment:
+    """One segment, compiled. `rank` is its place in the order of judging within its workspace."""
+
+    __slots__ = (
+        "answer",
+        "gate",
+        "group",
+        "id",
+        "key",
+        "payload",
+        "priority",
+        "rank",
+        "rule",
+        "scope",
+        "topic",
+        "version",
+        "workspace",
+    )
+
+    def __init__(self, document: Segment, version: int, rank: int, features: dict[int, Feature]) -> None:
+        self.workspace = document.workspace
+        self.id = document.segment
+        self.version = version
+        self.rank = rank
+        self.key = segment_key(document.workspace, document.segment)
+        self.topic = document.topic
+        self.group = document.group.name if document.group is not None else None
+        self.priority = document.group.priority if document.group is not None else 0
+        self.gate = gate_of(document.mailable)
+        self.scope = Scope(document.zone, features, lambda name: segment_key(document.workspace, name))
+        self.rule = _nobody if document.when is None else document.when.compile(self.scope)
+        self.answer = _gated(self.gate, self.rule)
+        self.payload = _payload(document.payload, self.scope)
+
+    def pinned_answer(self, contact: Contact, included: bool) -> Verdict:
+        """The answer for a contact that is pinned here: excluded never, included wherever the gate is open."""
+        if not included or (self.gate is not None and not self.gate(contact.consent)):
+            return False, NEVER
+        return True, NEVER
+
+
+def _nobody(contact: Contact, t: int) -> Verdict:
+    return False, NEVER
+
+
+def _gated(gate: Gate | None, rule: Evaluate) -> Evaluate:
+    if gate is None:
+        return rule
+    if not gate(None):  # closed where nothing is known: consent must have been given
+
+        def required(contact: Contact, t: int) -> Verdict:
+            return rule(contact, t) if gate(contact.consent) else (False, NEVER)
+
+        return required
+
+    def evaluate(contact: Contact, t: int) -> Verdict:
+        consent = contact.consent
+        if consent is not None and not gate(consent):
+            return False, NEVER
+        return rule(contact, t)
+
+    return evaluate
+
+
+def _payload(paths: Sequence[str], scope: Scope) -> Payload | None:
+    """A function from a contact to the fields that its transitions carry; null where there is none."""
+    if not paths:
+        return None
+    readers: list[tuple[str, Callable[[Contact], list[Any]]]] = []
+    for path in paths:
+        if path.startswith("last."):
+            _, event, rest = path.split(".", 2)
+            intake, identity = intake_of([event], {}, None)
+            feature = scope.share(EverValue("last", intake, f"{rest}|{identity}", value_reader(rest, {})))
+            scope.uses.discard(feature.key)  # carried, not judged
+            readers.append((path, _feature_reader(feature)))
+        else:
+            readers.append((path, attribute_reader(path)))
+
+    def fields(contact: Contact) -> dict[str, Any]:
+        found = {}
+        for path, read in readers:
+            values = read(contact)
+            found[path] = None if not values else values[0] if len(values) == 1 else values
+        return found
+
+    return fields
+
+
+def _feature_reader(feature: EverValue) -> Callable[[Contact], list[Any]]:
+    key, figure = feature.key, feature.figure
+    return lambda contact: figure(contact.features.get(key), 0)[0]

@@ -1,0 +1,133 @@
+"""Replay: facts in arrival order through the very core that the worker runs, without a broker.
+
+>>> from engine.definitions import parse_segment
+>>> replay = Replay([parse_segment("segment: buyers\\nwhen: {did: {event: purchase, within: P30D}}")])
+>>> found = replay.take(b'{"id":"1","type":"purchase","contact":"c","at":"2026-01-31T10:00:00Z"}')
+>>> [(t.change, t.sequence) for t in found + replay.until(parse_instant("2026-03-31T00:00:00Z"))]
+[('enter', 1), ('exit', 2)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.conditions.instants import DAY, MINUTE, SECOND, parse_instant
+from engine.definitions.document import Segment
+from engine.membership.facts import Rejected, read_fact
+from engine.membership.memory import MemoryContacts
+from engine.membership.partition import Partition
+from engine.membership.placement import store_key
+from engine.membership.plan import Plan, compile_plan
+from engine.membership.transitions import Transition
+
+GRACE, DEDUP, SKEW, JOURNAL_RETENTION = SECOND, 7 * DAY, 5 * MINUTE, 400 * DAY
+"""The defaults of the settings with these names, in milliseconds."""
+EVENT_BYTES_MAX = 262_144
+_DEADLINES_AT_ONCE = 10_000
+
+
+class _Arrives(msgspec.Struct):
+    arrives: str | None = None
+
+
+_arrives = msgspec.json.Decoder(_Arrives).decode
+
+
+class Replay:
+    """One partition in memory. `rejected` counts refused lines by reason; the last refusal is `refusal`."""
+
+    def __init__(
+        self, segments: Sequence[Segment], *, grace: int = GRACE, dedup: int = DEDUP, skew: int = SKEW,
+        journal_retention: int = JOURNAL_RETENTION, max_event_bytes: int = EVENT_BYTES_MAX,
+    ) -> None:  # fmt: skip
+        self._versions: dict[tuple[str, str], int] = {}
+        self._active: dict[tuple[str, str], Segment] = {segment.key: segment for segment in segments}
+        for segment in segments:
+            self._versions[segment.key] = 1
+        self._skew = skew
+        self._bytes = max_event_bytes
+        self._lines = 0
+        self.contacts = MemoryContacts()
+        self.partition = Partition(
+            self._plan(), self.contacts, grace=grace, dedup=dedup, journal_retention=journal_retention
+        )
+        self.rejected: dict[str, int] = {}
+        self.refusal: Rejected | None = None
+        self.duplicates = 0
+        self.late = 0
+        self.facts = 0
+
+    def take(self, line: bytes) -> list[Transition]:
+        """Take one fact as a JSON line, with `arrives` or without; the transitions that follow, in order."""
+        self._lines += 1
+        self.refusal = None
+        arrival: int | None = None
+        if b'"arrives"' in line:
+            try:
+                text = _arrives(line).arrives
+                arrival = parse_instant(text) if text is not None else None
+            except (ValueError, msgspec.DecodeError):
+                return self._refuse(Rejected("bad_time", "arrives is not an instant"))
+        fact = read_fact(
+            line, arrival=arrival, fallback_id=f"line/{self._lines}", skew=self._skew, max_bytes=self._bytes
+        )
+        if isinstance(fact, Rejected):
+            return self._refuse(fact)
+        found = self._advance(arrival) if arrival is not None else []
+        self.partition.take((fact,))
+        return found + self._advance(None)
+
+    def until(self, instant: int) -> list[Transition]:
+        """Let time pass to `instant` (ms): deadlines strictly before it fire."""
+        return self._advance(instant)
+
+    def apply(self, segment: Segment) -> list[Transition]:
+        """Put a new or changed definition in force at the clock; the difference is published."""
+        self._versions[segment.key] = self._versions.get(segment.key, 0) + 1
+        self._active[segment.key] = segment
+        return self._take_up()
+
+    def delete(self, workspace: str, segment: str) -> list[Transition]:
+        """Take a definition out of force: its members leave. Raises KeyError for one that is not there."""
+        del self._active[workspace, segment]
+        return self._take_up()
+
+    def members(self, segment: str, workspace: str = "default") -> set[str]:
+        """The contacts that are in a segment now."""
+        from engine.membership.planned import segment_key
+
+        key, prefix = segment_key(workspace, segment), store_key(workspace, "")
+        return {
+            each[len(prefix) :].decode()
+            for each, contact in self.contacts.contacts.items()
+            if each.startswith(prefix) and contact.is_member(key)
+        }
+
+    def _plan(self) -> Plan:
+        retired = [(*key, version) for key, version in self._versions.items() if key not in self._active]
+        return compile_plan([(segment, self._versions[key]) for key, segment in self._active.items()], retired)
+
+    def _take_up(self) -> list[Transition]:
+        self.partition.change_plan(self._plan())
+        self.partition.fill(sorted(self.contacts.contacts))
+        return self._commit()
+
+    def _refuse(self, refusal: Rejected) -> list[Transition]:
+        self.refusal = refusal
+        self.rejected[refusal.reason] = self.rejected.get(refusal.reason, 0) + 1
+        return []
+
+    def _advance(self, to: int | None) -> list[Transition]:
+        while not self.partition.pass_time(to, _DEADLINES_AT_ONCE):
+            pass
+        return self._commit()
+
+    def _commit(self) -> list[Transition]:
+        batch = self.partition.drain()
+        self.contacts.commit(batch)
+        self.facts += batch.facts
+        self.duplicates += batch.duplicates
+        self.late += batch.late
+        return batch.transitions
