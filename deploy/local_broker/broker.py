@@ -189,7 +189,7 @@ class LocalBroker:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         words = [*command, "format", "-t", cluster, "-c", str(configuration)]
         if subprocess.run(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False).returncode:
-            raise BrokerError(f"Kafka could not format {self.folder}:\n{self._tail()}")
+            raise BrokerError(f"Kafka could not format {self.folder}:\n{self.tail()}")
 
     def _keep(self, command: Sequence[str], log: int) -> None:
         held, self._lifeline = os.pipe()
@@ -231,14 +231,15 @@ class LocalBroker:
     async def _answer(self, deadline: float) -> None:
         while True:
             if not self.running:
-                raise BrokerError(f"Kafka ended while starting in {self.folder}:\n{self._tail()}")
+                raise BrokerError(f"Kafka ended while starting in {self.folder}:\n{self.tail()}")
             if not _is_free(self.port) and await _knows_itself(self.brokers):
                 return
             if time.monotonic() > deadline:
-                raise BrokerError(f"Kafka on {self.brokers} does not answer. The end of its log:\n{self._tail()}")
+                raise BrokerError(f"Kafka on {self.brokers} does not answer. The end of its log:\n{self.tail()}")
             await asyncio.sleep(0.05)
 
-    def _tail(self) -> str:
+    def tail(self) -> str:
+        """The last lines of the log."""
         try:
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:

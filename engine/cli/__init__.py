@@ -1,0 +1,1 @@
+"""The command `segment-engine`: a module per command group, loaded when its command is called."""
