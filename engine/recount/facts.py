@@ -41,9 +41,9 @@ class Refused(Exception):
         self.reason = reason
 
 
-def read_fact(record: bytes | Mapping[str, Any], line: int, skew: int) -> Fact:
+def read_fact(record: bytes | Mapping[str, Any], line: int, skew: int, max_bytes: int = MAX_BYTES) -> Fact:
     """Reads a JSON line or its object; raises Refused. `skew` (ms) is how far `at` may be ahead of the arrival."""
-    fields = _object(record)
+    fields = _object(record, max_bytes)
     kind = _text(fields, "type", 128, "no_type", "bad_type")
     if "*" in kind:
         raise Refused("bad_type")
@@ -88,10 +88,10 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _object(record: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+def _object(record: bytes | Mapping[str, Any], max_bytes: int) -> Mapping[str, Any]:
     if not isinstance(record, bytes):
         return record
-    if len(record) > MAX_BYTES:
+    if len(record) > max_bytes:
         raise Refused("oversize")
     try:
         read = json.loads(record.decode(), parse_float=_decimal, parse_constant=_no_constant)

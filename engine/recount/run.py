@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.recount.contact import Walk
-from engine.recount.facts import Refused, partition_of, read_fact, wire_key
+from engine.recount.facts import MAX_BYTES, Refused, partition_of, read_fact, wire_key
 from engine.recount.instants import BEGINNING, DAY_MS
 from engine.recount.plan import Plan
 
@@ -40,6 +40,7 @@ def recount(
     grace: int = 1000,
     skew: int = 300_000,
     dedup: int = 7 * DAY_MS,
+    max_bytes: int = MAX_BYTES,
     partitions: int | None = None,
     clock_follows_arrival: bool = True,
     thorough: bool = False,
@@ -49,7 +50,7 @@ def recount(
     segments: definitions as plain dicts (DESIGN 5), options may be absent; Unsupported for what it can't evaluate.
     facts: JSON lines or their objects (DESIGN 3) in the order in which they are taken, each perhaps with `arrives`.
     until: where the clock goes at the end (ms); None: where the facts left it. Deadlines strictly before it fire.
-    grace, skew, dedup: as the engine's settings, ms.
+    grace, skew, dedup (ms), max_bytes of one line: as the engine's settings.
     partitions: each Kafka partition has a clock of its own; None: one clock for all.
     clock_follows_arrival: `arrives` moves the clock, as in `replay`; False: only the facts' `at` do, as in *behind*.
     thorough: look at everything everywhere; slow, and by construction the same answer.
@@ -62,7 +63,7 @@ def recount(
         if isinstance(record, bytes) and not record.strip():
             continue
         try:
-            fact = read_fact(record, line, skew)
+            fact = read_fact(record, line, skew, max_bytes)
         except Refused as refused:
             result.rejected.append((line, refused.reason))
             continue
