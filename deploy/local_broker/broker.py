@@ -239,12 +239,13 @@ class LocalBroker:
             await asyncio.sleep(0.05)
 
     def tail(self) -> str:
-        """The last lines of the log."""
+        """The last lines of the log, without Java's stack frames."""
         try:
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return "(no log)"
-        return "\n".join(line[:300] for line in lines[-LOG_LINES:])
+        said = [line[:300] for line in lines if not line.startswith("\tat ")]
+        return "\n".join(said[-LOG_LINES:])
 
 
 def free_port() -> int:

@@ -27,7 +27,7 @@ def command(port: int, folder: Path | None, memory: str) -> None:
     """A local Kafka in the foreground, on 127.0.0.1, until Ctrl-C."""
     from deploy.local_broker import BrokerError, LocalBroker
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _leave)
     try:
         with LocalBroker(folder, port=port, memory="load" if memory == "load" else "small") as broker:
             print(f"Kafka answers on {broker.brokers}; its data is in {broker.folder}. Ctrl-C stops it.", flush=True)
@@ -39,5 +39,5 @@ def command(port: int, folder: Path | None, memory: str) -> None:
         raise UserError(str(error)) from None
 
 
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _leave(_: int, __: FrameType | None) -> None:
+    raise SystemExit(0)
