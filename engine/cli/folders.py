@@ -1,0 +1,57 @@
+"""Definitions from a folder or a file, their mistakes told as a user's error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.cli.errors import UserError
+
+if TYPE_CHECKING:
+    from engine.definitions import Segment
+    from engine.definitions.errors import DefinitionError
+    from engine.worker.settings import Settings
+
+
+def segments_in(folder: str, settings: Settings, *, beside: Sequence[Segment] = ()) -> list[Segment]:
+    """The definitions in a file, or in a folder's .yaml, .yml and .json files, checked together.
+
+    `beside` are those in force elsewhere, which they may nest and must not contradict; one of the same key gives way.
+    Raises UserError with every mistake of every file.
+    """
+    from engine.definitions import DefinitionErrors, check
+
+    segments, errors = _read(folder)
+    if not segments and not errors:
+        raise UserError(f"{folder} holds no definition: its files must end with .yaml, .yml or .json.")
+    mine = {segment.key for segment in segments}
+    try:
+        together = [*(other for other in beside if other.key not in mine), *segments]
+        # Where a file could not be read, a segment that others nest may only seem to be missing.
+        check(together, journal_retention=settings.journal_retention, complete=not errors)
+    except DefinitionErrors as error:
+        errors += error.errors
+    if errors:
+        told = "\n".join(map(str, errors))
+        raise UserError(f"{len(errors)} {'mistake' if len(errors) == 1 else 'mistakes'} in {folder}:\n{told}")
+    return segments
+
+
+def _read(folder: str) -> tuple[list[Segment], list[DefinitionError]]:
+    from engine.definitions import DefinitionErrors
+    from engine.definitions.reading import SUFFIXES, parse_segments
+
+    segments: list[Segment] = []
+    errors: list[DefinitionError] = []
+    try:
+        path = Path(folder)
+        files = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
+        for file in files:
+            try:
+                segments += parse_segments(file.read_bytes(), str(file))
+            except DefinitionErrors as error:
+                errors += error.errors
+    except OSError as error:
+        raise UserError(f"{error.filename or folder} cannot be read: {error.strerror or error}.") from None
+    return segments, errors
