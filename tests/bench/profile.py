@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import pstats
 import shutil
-import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -83,7 +82,7 @@ def run(job: Input, top: int) -> int:
         with LocalBroker(work / "kafka", memory="load") as broker:
             events = load(path, broker.brokers)
             runs = Runs(home, work, broker.brokers, events, want, errors.print)
-            result = runs.engine((sys.executable, "-m", "cProfile", "-o", str(saved)))
+            result = runs.engine(("-m", "cProfile", "-o", str(saved)))
         profile = pstats.Stats(str(saved))
         stats: Stats = profile.stats  # type: ignore[attr-defined]
         console = Console(width=max(TABLE_WIDTH, errors.width))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -95,17 +96,14 @@ def engine_env(brokers: str, group: str, state: Path) -> dict[str, str]:
 
 def prepare_engine(env: dict[str, str]) -> None:
     """Makes the engine's topics and applies the job's ten segments."""
-    try:
-        engine_command()
-    except FileNotFoundError as missing:
-        raise Unavailable(str(missing)) from missing
     run_engine(["topics", "create"], env)
     run_engine(["segments", "apply", str(HERE / "segments")], env)
 
 
 def start_engine(env: dict[str, str], log: Path, wrapper: tuple[str, ...] = ()) -> Program:
-    """Starts the worker; `wrapper` are words in front of it (a profiler)."""
-    return Program([*wrapper, engine_command(), "worker"], log=log, env={**env, "PYTHONUNBUFFERED": "1"})
+    """Starts the worker; `wrapper` are words for Python in front of it (a profiler)."""
+    command = [sys.executable, *wrapper, "-m", "engine.cli.main"] if wrapper else engine_command()
+    return Program([*command, "worker"], log=log, env={**env, "PYTHONUNBUFFERED": "1"})
 
 
 def peer_rows(brokers: str) -> list[Row]:

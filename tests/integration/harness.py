@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -64,16 +63,13 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def engine_command() -> str:
-    """The path of the `segment-engine` command: $SEGMENT_ENGINE_COMMAND, the one beside this Python, or the one on
-    PATH.
-    """
+def engine_command() -> list[str]:
+    """The words that start `segment-engine`: $SEGMENT_ENGINE_COMMAND, the command beside this Python, or its module."""
     named = os.environ.get("SEGMENT_ENGINE_COMMAND")
+    if named:
+        return [named]
     beside = Path(sys.executable).parent / "segment-engine"
-    found = named or (str(beside) if beside.exists() else shutil.which("segment-engine"))
-    if found is None:
-        raise FileNotFoundError("no `segment-engine` command; install the package into this Python (pip install -e .)")
-    return found
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "engine.cli.main"]
 
 
 class Program:
@@ -149,7 +145,7 @@ class Worker(Program):
 
     def __init__(self, env: Mapping[str, str], *, log: Path) -> None:
         self.port = int(env["SEGMENT_ENGINE_HTTP_PORT"])
-        super().__init__([engine_command(), "worker"], log=log, env=env)
+        super().__init__([*engine_command(), "worker"], log=log, env=env)
 
     def ready(self) -> bool:
         """Whether GET /ready answers 200."""
@@ -176,7 +172,7 @@ def run_engine(words: Sequence[str], env: Mapping[str, str], *, within: float = 
     fails.
     """
     done = subprocess.run(
-        [engine_command(), *words], env={**os.environ, **env}, capture_output=True, timeout=within, check=False
+        [*engine_command(), *words], env={**os.environ, **env}, capture_output=True, timeout=within, check=False
     )
     assert done.returncode == 0, (
         f"segment-engine {' '.join(words)} ended with {done.returncode}:\n{done.stderr.decode()}"

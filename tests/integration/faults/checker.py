@@ -16,7 +16,7 @@ import orjson
 
 from engine.conditions.instants import format_instant, parse_instant
 from engine.membership.placement import split_key
-from engine.recount import compare, recount
+from engine.recount import Result, compare, recount
 from engine.state.changelog import STATE, changelog_topic, journal_topic
 from engine.state.codec import decode_chunk, decode_contact
 from tests.integration.harness_kafka import Record, latest, read_topic, topic_names
@@ -44,8 +44,6 @@ class Seen:
 def read_all(brokers: str, group: str, inputs: Iterable[str]) -> Seen:
     """Reads every topic that the checks need."""
     facts = [record for topic in inputs for record in read_topic(brokers, topic)]
-    fixed = {"segments.transitions", "segments.members", "segments.definitions", "segments.definitions.history"}
-    single = sorted(name for name in topic_names(brokers) if name.startswith("segments.") and name not in fixed)
     return Seen(
         facts=in_arrival_order(facts),
         transitions=read_topic(brokers, "segments.transitions"),
@@ -53,8 +51,15 @@ def read_all(brokers: str, group: str, inputs: Iterable[str]) -> Seen:
         changelog=read_topic(brokers, changelog_topic(group)),
         journal=read_topic(brokers, journal_topic(group)),
         dead_letters=read_topic(brokers, "events.dead-letter"),
-        segment_topics={name: read_topic(brokers, name) for name in single},
+        segment_topics=segment_topics(brokers),
     )
+
+
+def segment_topics(brokers: str) -> dict[str, list[Record]]:
+    """What each topic of a single segment holds."""
+    fixed = {"segments.transitions", "segments.members", "segments.definitions", "segments.definitions.history"}
+    single = sorted(name for name in topic_names(brokers) if name.startswith("segments.") and name not in fixed)
+    return {name: read_topic(brokers, name) for name in single}
 
 
 def in_arrival_order(facts: Iterable[Record]) -> list[Record]:
@@ -179,25 +184,29 @@ class Truth:
     partitions: int
 
 
-def like_recount(seen: Seen, truth: Truth, in_order: Callable[[Who], bool]) -> tuple[list[str], int]:
-    """Members equal the recount's, and for contacts in order the transitions too; with the number of contacts so
-    compared.
-
-    A contact is in order if `in_order` says so and each of its facts arrived within GRACE of its instant.
-    """
-    result = recount(
+def recounted(facts: Sequence[Record], truth: Truth) -> Result:
+    """The batch proof over facts in arrival order."""
+    return recount(
         truth.segments,
-        [with_arrival(record) for record in seen.facts],
+        [with_arrival(record) for record in facts],
         until=truth.until,
         grace=truth.grace,
         partitions=truth.partitions,
         clock_follows_arrival=False,
     )
+
+
+def like_recount(seen: Seen, result: Result, grace: int, in_order: Callable[[Who], bool]) -> tuple[list[str], int]:
+    """Members equal the recount's, and for contacts in order the transitions too; with the number of contacts so
+    compared.
+
+    A contact is in order if `in_order` says so and each of its facts arrived within `grace` (ms) of its instant.
+    """
     known = ids_of(seen.facts).keys()
     slow = {
         who(fact)
         for record, fact in zip(seen.facts, _read(seen.facts), strict=True)
-        if record.timestamp - parse_instant(fact["at"]) >= truth.grace
+        if record.timestamp - parse_instant(fact["at"]) >= grace
     }
     loose = {contact for contact in known if contact in slow or not in_order(contact)}
     faults = compare(result, _read(seen.transitions), members_of(seen.members), only_members=loose)
@@ -205,18 +214,12 @@ def like_recount(seen: Seen, truth: Truth, in_order: Callable[[Who], bool]) -> t
     return faults, len(known - loose - result.late_contacts)
 
 
-def members_differ(seen: Seen, truth: Truth) -> list[str]:
-    """How the members topic differs from the recount; cheap enough to be asked until it has settled."""
-    faults, _ = like_recount(seen, truth, lambda _: False)
-    return faults
-
-
-def judge(seen: Seen, truth: Truth, in_order: Callable[[Who], bool], *, compared_at_least: int) -> None:
-    """All checks; AssertionError with the first faults of each kind.
+def judge(seen: Seen, result: Result, truth: Truth, in_order: Callable[[Who], bool], *, compared_at_least: int) -> None:
+    """All checks against the recount `result` of the same facts; AssertionError with the first faults of each kind.
 
     Fails too when fewer contacts than `compared_at_least` were in order: a comparison of nothing proves nothing.
     """
-    unlike, compared = like_recount(seen, truth, in_order)
+    unlike, compared = like_recount(seen, result, truth.grace, in_order)
     kinds = {
         "dead letters": no_dead_letters(seen.dead_letters),
         "facts counted": counted_once(seen.facts, seen.changelog),

@@ -21,7 +21,7 @@ from engine.recount import recount
 from engine.state.codec import encode_chunk, encode_contact
 from tests.generate import Shape, generate, wire
 from tests.generate.facts import LATENCY, key
-from tests.integration.faults.checker import Seen, Truth, ids_of, in_arrival_order, judge, with_arrival
+from tests.integration.faults.checker import Seen, Truth, ids_of, in_arrival_order, judge, recounted, with_arrival
 from tests.integration.harness_kafka import Record
 from tests.placement import partition_of
 
@@ -103,7 +103,7 @@ def perfect() -> Seen:
 
 def _judge(seen: Seen) -> None:
     truth = Truth(SEGMENTS, until=UNTIL, grace=1_000, partitions=PARTITIONS)
-    judge(seen, truth, lambda _: True, compared_at_least=5)
+    judge(seen, recounted(seen.facts, truth), truth, lambda _: True, compared_at_least=5)
 
 
 def test_a_perfect_run_passes(seen: Seen) -> None:
