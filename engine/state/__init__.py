@@ -1,1 +1,1 @@
-"""A partition's durable state: how it is encoded, kept on the local disk, logged to Kafka and restored from there (DESIGN.md 7)."""
+"""A partition's durable state: encoded, kept on the local disk, logged to Kafka, restored from there (DESIGN.md 7)."""

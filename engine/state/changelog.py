@@ -1,10 +1,10 @@
 """The two topics that are the truth of a partition: names, keys, and when a local store still agrees with them.
 
-Changelog keys: `s` + store key → state (nothing: erased), `p` → position, `i` → the identity of the log itself. Journal keys: store key
-+ chunk number (4 bytes, big-endian) → facts. All of one commit is in one transaction.
+Changelog keys: `s` + store key → state (nothing: erased), `p` → position, `i` → the identity of the log itself.
+Journal keys: store key + chunk number (4 bytes, big-endian) → facts. All of one commit is in one transaction.
 
-The identity is 16 random bytes, written as the very first record of a changelog partition and never again, so that it stays
-the first that a reader sees: a topic deleted and made anew under the same name has another, or none.
+The identity is 16 random bytes, written as the very first record of a changelog partition and never again, so that it
+stays the first that a reader sees: a topic deleted and made anew under the same name has another, or none.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bytes of states, journal chunks and positions. The first byte of each is the version of its format.
 
-An unknown version is an error and never a guess: a store or a changelog written by a newer engine must not be read wrongly.
+An unknown version is an error, never a guess: what a newer engine wrote must not be read wrongly.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import msgspec
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
+from engine.membership.facts import journal_entry, journaled_fact
 
 CONTACT_VERSION = 1
 CHUNK_VERSION = 1
@@ -37,9 +38,9 @@ class Header(msgspec.Struct, array_like=True, gc=False):
 class Position(msgspec.Struct, array_like=True):
     """How far a partition has come: committed with every transaction, under one key of the changelog.
 
-    `offsets` are the next offsets to take, by input topic. `clock` is in milliseconds, `NO_CLOCK` before the first fact.
-    `plan` is the fingerprint of the definitions taken up. `filled` is the last store key that the fill for this plan has
-    passed, empty before the first, None when every contact is filled.
+    `offsets` are the next offsets to take, by input topic. `clock` is in milliseconds, `NO_CLOCK` before the first
+    fact. `plan` is the fingerprint of the definitions taken up. `filled` is the last store key that the fill for this
+    plan has passed, empty before the first, None when every contact is filled.
     """
 
     offsets: dict[str, int] = {}
@@ -49,7 +50,6 @@ class Position(msgspec.Struct, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_encode_into = msgspec.msgpack.Encoder().encode_into
 _decode_contact = msgspec.msgpack.Decoder(Contact).decode
 _decode_header = msgspec.msgpack.Decoder(Header).decode
 _decode_position = msgspec.msgpack.Decoder(Position).decode
@@ -81,28 +81,14 @@ def decode_header(encoded: bytes) -> Header:
 
 def encode_chunk(facts: Sequence[Fact]) -> bytes:
     """Facts of one contact, in the order in which they were taken, as one chunk of its journal."""
-    return _CHUNK_PREFIX + _encode([(f.id, f.type, f.at, f.arrival, bytes(f.raw)) for f in facts])
+    return _CHUNK_PREFIX + _encode([journal_entry(fact) for fact in facts])
 
 
 def decode_chunk(encoded: bytes, key: bytes) -> list[Fact]:
     """The facts that `encode_chunk` wrote for the contact with the store key `key`. Raises UnknownVersion."""
     if encoded[0] != CHUNK_VERSION:
         raise UnknownVersion(_unknown("a journal chunk", encoded[0], CHUNK_VERSION))
-    workspace, contact = split_store_key(key)
-    return [
-        Fact(
-            contact=contact,
-            type=kind,
-            at_text="",
-            id=id_,
-            workspace=workspace,
-            raw=msgspec.Raw(raw),
-            at=at,
-            arrival=arrival,
-            key=key,
-        )
-        for id_, kind, at, arrival, raw in _decode_chunk(memoryview(encoded)[1:])
-    ]
+    return [journaled_fact(key, entry) for entry in _decode_chunk(memoryview(encoded)[1:])]
 
 
 def encode_position(position: Position) -> bytes:
@@ -115,12 +101,6 @@ def decode_position(encoded: bytes) -> Position:
     if encoded[0] != POSITION_VERSION:
         raise UnknownVersion(_unknown("a partition's position", encoded[0], POSITION_VERSION))
     return _decode_position(memoryview(encoded)[1:])
-
-
-def split_store_key(key: bytes) -> tuple[str, str]:
-    """Workspace and contact of a store key (`engine.membership.facts.store_key`)."""
-    end = key[0] + 1
-    return key[1:end].decode(), key[end:].decode()
 
 
 def _unknown(what: str, found: int, known: int) -> str:

@@ -1,10 +1,11 @@
 """The contacts of one partition as the core sees them: decoded, hot ones in memory, the rest in the store.
 
 Memory is bounded over all partitions of the worker. A contact's cost is estimated as `CONTACT_BYTES` plus
-`BYTES_PER_ENCODED` for each byte of its encoded state, averaged over the states encoded or decoded lately: decoded integers,
-lists and dictionaries take about that many times the room of their MessagePack. Least recently used leave first, in
-two generations: those used since the last turn, and the older ones; a full young generation becomes the old one, so a
-use costs one look in a dictionary. That happens between commits only, so a contact with uncommitted changes never leaves.
+`BYTES_PER_ENCODED` for each byte of its encoded state, averaged over the states encoded or decoded lately: decoded
+integers, lists and dictionaries take about that many times the room of their MessagePack. Least recently used leave
+first, in two generations: those used since the last turn, and the older ones; a full young generation becomes the old
+one, so a use costs one look in a dictionary. That happens between commits only, so a contact with uncommitted changes
+never leaves.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class StoredContacts:
         return len(self._young) + len(self._old)
 
     @property
-    def bytes(self) -> int:
+    def bytes_used(self) -> int:
         """Estimated memory."""
         return int(len(self) * (CONTACT_BYTES + BYTES_PER_ENCODED * self._length))
 
@@ -109,6 +110,12 @@ class StoredContacts:
         """A new contact, or one in place of another."""
         self._absent.discard(key)
         self._young[key] = contact
+
+    def forget(self, key: bytes) -> None:
+        """Drops a contact from memory, with whatever was not committed; it is read from the store when asked for."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)
+        self._absent.discard(key)
 
     def knows(self, key: bytes) -> bool:
         """Whether there is a contact under a store key."""

@@ -1,8 +1,8 @@
 """Brings a local store up to the end of its changelog and journal.
 
-Reads in bulk, read_committed, from the stored offsets; each batch is written together with the offsets it reaches, so an
-interrupted restore goes on where it stopped. To be called when no transaction of the partition's owner is open any more:
-after the producer with its transactional id was initialised.
+Reads in bulk, read_committed, from the stored offsets; each batch is written together with the offsets it reaches, so
+an interrupted restore goes on where it stopped. To be called when no transaction of the partition's owner is open any
+more: after the producer with its transactional id was initialised.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from engine.state.store import Meta, Store, open_store, wipe
 
 log = logging.getLogger(__name__)
 
-RECORDS_MAX: Final = 5_000
-"""Records of one write: some megabytes, and a pause of some tens of milliseconds for the event loop."""
 POLL_MS: Final = 200
 STALLED_SECONDS: Final = 120.0
 """No progress for so long: the broker does not give what it says it has."""
@@ -55,12 +53,14 @@ async def restore(
     journal: TopicPartition,
     *,
     delete_retention: int,
+    records: int = 5_000,
     progress: Progress = lambda _: None,
 ) -> Restored:
     """Opens the store in `path` and brings it to the end of both logs; wipes it first where it cannot be trusted.
 
     `reader` is a started consumer without a group, read_committed, that this call assigns as it likes.
-    `delete_retention` is the changelog's delete.retention.ms. Raises StoreError, KafkaError, RestoreStalled, UnknownVersion.
+    `delete_retention` is the changelog's delete.retention.ms, `records` the most applied in one write. Raises
+    StoreError, KafkaError, RestoreStalled, UnknownVersion.
     """
     progress(0.0)
     ends = await reader.end_offsets([changelog, journal])
@@ -88,7 +88,7 @@ async def restore(
             meta = Meta(identity=identity)
         if wiped is not None:
             log.warning("Store %s wiped: %s", path, wiped)
-        await _read(reader, store, meta, changelog, journal, logs, progress)
+        await _read(reader, store, meta, changelog, journal, logs, records, progress)
     except BaseException:
         store.close()
         raise
@@ -118,6 +118,7 @@ async def _read(
     changelog: TopicPartition,
     journal: TopicPartition,
     logs: dict[TopicPartition, Log],
+    records: int,
     progress: Progress,
 ) -> None:
     starts = {changelog: max(meta.changelog, logs[changelog].begin), journal: max(meta.journal, logs[journal].begin)}
@@ -127,7 +128,7 @@ async def _read(
         reader.assign(list(starts))
         for each, offset in starts.items():
             reader.seek(each, offset)
-        async for found in _records(reader, list(starts), ends, RECORDS_MAX):
+        async for found in _records(reader, list(starts), ends, records):
             _apply(store, meta, found.get(changelog, ()), found.get(journal, ()))
             progress(1 - (ends[changelog] - meta.changelog + ends[journal] - max(meta.journal, starts[journal])) / todo)
     meta.changelog, meta.journal = ends[changelog], ends[journal]

@@ -1,7 +1,7 @@
 """One RocksDB a partition on the local disk: a cache of what Kafka holds, and never more than that.
 
-A commit is one write batch over all column families. There is no write-ahead log: after a crash the store opens as of its
-last flush (all column families at once), with the changelog offset of that moment, and the restore brings the rest.
+A commit is one write batch over all column families. There is no write-ahead log: after a crash the store opens as of
+its last flush (all column families at once), with the changelog offset of that moment, and the restore brings the rest.
 Keys: `states` store key → state; `journal` length of the store key (2 bytes), store key, chunk (4 bytes) → facts;
 `meta` one record.
 """
@@ -30,9 +30,7 @@ from engine.state.codec import Header, UnknownVersion, decode_chunk, decode_head
 META_VERSION: Final = 1
 WRITE_BUFFER_BYTES: Final = 16 << 20
 """Memory of one column family before it is flushed: what a restore after a crash reads again, a second or so."""
-BLOCK_CACHE_BYTES: Final = 32 << 20
-"""Shared by all stores of the process; decoded states are cached above it."""
-BLOOM_BITS: Final = 10.0
+BLOOM_BITS: Final = 10
 """One lookup in a hundred of an unknown contact reads the disk."""
 _META_KEY: Final = b"meta"
 _STATES, _JOURNAL, _META = "states", "journal", "meta"
@@ -54,7 +52,8 @@ class Meta(msgspec.Struct, array_like=True):
     """What a store knows of itself.
 
     `changelog` and `journal` are the next offsets to read of those topics; `identity` is the changelog's own
-    (`engine.state.changelog`), empty while it had none; `position` is encoded; `written_at` is the wall clock in milliseconds.
+    (`engine.state.changelog`), empty while it had none; `position` is encoded; `written_at` is the wall clock in
+    milliseconds.
     """
 
     changelog: int = 0
@@ -66,7 +65,12 @@ class Meta(msgspec.Struct, array_like=True):
 
 _encode_meta = msgspec.msgpack.Encoder().encode
 _decode_meta = msgspec.msgpack.Decoder(Meta).decode
-_cache = Cache(BLOCK_CACHE_BYTES)
+_cache = Cache(64 << 20)
+
+
+def bound_block_cache(bytes_max: int) -> None:
+    """Sets the size of the block cache that all stores of the process share."""
+    _cache.set_capacity(bytes_max)
 
 
 def journal_prefix(key: bytes) -> bytes:
@@ -83,14 +87,14 @@ class Store:
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._db = Rdict(str(path), _database(), column_families={n: _family() for n in (_STATES, _JOURNAL, _META)})
-        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+        except Exception as error:
             raise _opening(path, error) from error
         self._states = self._db.get_column_family(_STATES)
         self._journal = self._db.get_column_family(_JOURNAL)
         self._meta = self._db.get_column_family(_META)
         self._handles = tuple(self._db.get_column_family_handle(n) for n in (_STATES, _JOURNAL, _META))
         self._write = WriteOptions()
-        self._write.disable_wal = True
+        setattr(self._write, "disable_wal", True)  # noqa: B010 - a property in 0.3.29, a method in its type stub
         self._closed = False
 
     def read_meta(self) -> Meta | None:
@@ -114,7 +118,8 @@ class Store:
         gone: Sequence[bytes] = (),
         gone_chunks: Sequence[bytes] = (),
     ) -> None:
-        """One atomic write: states by store key, journal chunks by store key and chunk number, and the store's record of itself.
+        """One atomic write: states by store key, journal chunks by store key and chunk number, and what the store knows
+        of itself.
 
         `gone` are store keys, `gone_chunks` journal keys to remove. Raises StoreError when the disk refuses.
         """
@@ -133,22 +138,22 @@ class Store:
         batch.put(_META_KEY, bytes([META_VERSION]) + _encode_meta(meta), in_meta)
         try:
             self._db.write(batch, self._write)
-        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+        except Exception as error:
             raise StoreError(f"The store in {self.path} cannot be written: {error}") from error
 
     def get(self, key: bytes) -> bytes | None:
         """The encoded state under a store key."""
         try:
             found: bytes | None = self._states.get(key)
-        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+        except Exception as error:
             raise StoreError(f"The store in {self.path} cannot be read: {error}") from error
         return found
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The encoded states under store keys, None for what is missing; one multi-get."""
         try:
-            found: list[bytes | None] = self._states[list(keys)]
-        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+            found: list[bytes | None] = self._states.get(list(keys)) or []
+        except Exception as error:
             raise StoreError(f"The store in {self.path} cannot be read: {error}") from error
         return found
 
@@ -171,7 +176,7 @@ class Store:
             yield key, decode_header(value)
 
     def states(self, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Store key and encoded state of every state whose key is greater than `after`, as the store is at the first step."""
+        """Store key and encoded state of every state with a key greater than `after`, as of the first step."""
         each = self._states.snapshot().iter()
         each.seek(after)
         while each.valid():
@@ -181,11 +186,11 @@ class Store:
             each.next()
 
     def flush(self) -> None:
-        """Everything written so far is on disk afterwards; the record of itself goes last, so it never promises too much."""
+        """Puts everything written so far on disk; `meta` goes last, so that it never promises too much."""
         try:
             for family in (self._states, self._journal, self._meta):
                 family.flush()
-        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing more exact
+        except Exception as error:
             raise StoreError(f"The store in {self.path} cannot be flushed: {error}") from error
 
     def close(self) -> None:

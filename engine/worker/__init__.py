@@ -1,1 +1,1 @@
-"""The running engine: the app, intake, agents, commit, restore, clock."""
+"""The running engine around the pure core: intake, partitions, commit, clock, definitions (DESIGN.md 4, 7, 8)."""

@@ -1,0 +1,297 @@
+"""One commit of one partition: everything that a batch changed, in one Kafka transaction (DESIGN.md 7).
+
+Either all of it is committed and the offsets of its records are known, or the outcome is unknown: then the producer, and
+everything in memory that the batch changed, is thrown away by the caller, who reads back what was committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from engine.membership.facts import Rejected
+from engine.membership.batch import Batch
+from engine.membership.placement import wire_key
+from engine.membership.transitions import encode, headers
+from engine.state.changelog import IDENTITY, POSITION, STATE, changelog_topic, journal_key, journal_topic
+from engine.state.changelog import transactional_id as id_of
+from engine.state.codec import Position, encode_chunk, encode_contact, encode_position
+from engine.worker.clients import close_quietly, discard, transactional_producer
+from engine.worker.clock import wall
+from engine.worker.placement import Headers, origin
+from engine.worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+OWN_BATCH_BYTES: Final = 4 << 20
+"""Where a record batch of changelog or journal is cut; a larger single record still goes alone."""
+COMMON_BATCH_BYTES: Final = 900_000
+"""The same for topics with Kafka's default limit of 1 MiB."""
+RECORD_BYTES: Final = 40
+"""Bound of what a record adds to its key, value and headers."""
+
+Row = tuple[bytes | None, bytes | None, Headers]
+
+
+class Fenced(Exception):
+    """Another worker has taken the partition over: this one must give it up."""
+
+
+class CommitUnknown(Exception):
+    """Nobody knows whether the transaction was committed. The text says what happened."""
+
+
+@dataclass(slots=True)
+class Letter:
+    """A record that is no fact, or that the core could not take."""
+
+    record: Any
+    reason: str
+    detail: str
+
+    @classmethod
+    def of(cls, record: Any, why: Rejected) -> Letter:
+        return cls(record, why.reason, why.detail)
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one commit writes, encoded. `states` and `journal` go to the local store afterwards as they are."""
+
+    states: dict[bytes, bytes] = field(default_factory=dict)
+    journal: list[tuple[bytes, bytes]] = field(default_factory=list)
+    transitions: list[Row] = field(default_factory=list)
+    members: list[Row] = field(default_factory=list)
+    letters: list[Row] = field(default_factory=list)
+    forwarded: dict[int, list[Row]] = field(default_factory=dict)
+    position: bytes = b""
+    state_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Next offsets of the changelog and the journal behind what was committed; None where nothing was written."""
+
+    changelog: int
+    journal: int | None
+    seconds: float
+
+
+def encode_changes(
+    batch: Batch,
+    *,
+    members: bool,
+    letters: Sequence[Letter] = (),
+    misplaced: Iterable[tuple[int, Any]] = (),
+    position: Position,
+) -> Changes:
+    """Everything a batch changed as bytes; `members` tells whether `segments.members` is kept."""
+    now = wall()
+    changes = Changes(position=encode_position(position))
+    states = changes.states
+    total = 0
+    for key, contact in batch.contacts.items():
+        states[key] = encoded = encode_contact(contact)
+        total += len(encoded)
+    changes.state_bytes = total
+    contacts = batch.contacts
+    changes.journal = [
+        (journal_key(key, contacts[key].journal_next - 1), encode_chunk(facts)) for key, facts in batch.journal.items()
+    ]
+    for transition in batch.transitions:
+        value = encode(transition, now)
+        key = wire_key(transition.workspace, transition.contact)
+        changes.transitions.append((key, value, headers(transition)))
+        if members:
+            member = f"{transition.workspace}/{transition.segment}/{transition.contact}".encode()
+            changes.members.append((member, value if transition.change == "enter" else None, []))
+    for letter in letters:
+        record = letter.record
+        more = [("reason", letter.reason.encode()), ("detail", letter.detail.encode(errors="replace"))]
+        changes.letters.append((record.key, record.value, [*more, *origin(record), *record.headers]))
+    for number, record in misplaced:
+        row = (record.key, record.value, [*origin(record), *record.headers])
+        changes.forwarded.setdefault(number, []).append(row)
+    return changes
+
+
+class Committer:
+    """The transactional producer of one partition number, and the topics that it writes."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        number: int,
+        *,
+        inputs: Sequence[str],
+        transitions: str,
+        members: str,
+        dead_letter: str,
+        dead_letter_partitions: int,
+        forwarding: str,
+    ) -> None:
+        self._settings = settings
+        self._number = number
+        self._inputs = {topic: TopicPartition(topic, number) for topic in inputs}
+        self._changelog = changelog_topic(settings.group)
+        self._journal = journal_topic(settings.group)
+        self._transitions = transitions
+        self._members = members
+        self._dead_letter = dead_letter
+        self._dead_letter_number = number % max(1, dead_letter_partitions)
+        self._forwarding = forwarding
+        self._producer: AIOKafkaProducer | None = None
+
+    async def open(self) -> None:
+        """Initialises the producer: fences a former owner, and ends what was left open. Raises KafkaError, TimeoutError."""
+        self.abandon()
+        producer = transactional_producer(self._settings, id_of(self._settings.group, self._number))
+        try:
+            await asyncio.wait_for(producer.start(), self._settings.commit_timeout / 1000)
+        except BaseException:
+            discard(producer)
+            raise
+        self._producer = producer
+
+    def abandon(self) -> None:
+        """Lets the producer go without waiting; a transaction it has open is aborted by the next `open`."""
+        if self._producer is not None:
+            discard(self._producer)
+            self._producer = None
+
+    async def close(self) -> None:
+        """Closes the producer; there must be no commit under way."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await close_quietly(producer)
+
+    async def commit(self, changes: Changes, offsets: dict[str, int], identity: bytes | None) -> Committed:
+        """One transaction. `identity` is written first when the changelog has none yet.
+
+        Raises Fenced or CommitUnknown; after either the producer is gone.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._settings.commit_timeout / 1000):
+                ends = await self._transaction(changes, offsets, identity)
+        except ProducerFenced as error:
+            self.abandon()
+            raise Fenced(f"partition {self._number} was taken over by another worker") from error
+        except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+            fenced = _is_fenced(self._producer)
+            self.abandon()
+            if fenced:
+                raise Fenced(f"partition {self._number} was taken over by another worker") from error
+            raise CommitUnknown(f"{type(error).__name__}: {error}") from error
+        except BaseException:
+            self.abandon()
+            raise
+        return Committed(ends[0], ends[1], loop.time() - began)
+
+    async def _transaction(
+        self, changes: Changes, offsets: dict[str, int], identity: bytes | None
+    ) -> tuple[int, int | None]:
+        producer, number = self._producer, self._number
+        assert producer is not None
+        log_rows: list[Row] = [(IDENTITY, identity, [])] if identity else []
+        log_rows += [(STATE + key, value, []) for key, value in changes.states.items()]
+        log_rows.append((POSITION, changes.position, []))
+        writes: list[tuple[str, int, Any]] = []
+
+        def add(topic: str, partition: int, rows: Sequence[Row], limit: int = COMMON_BATCH_BYTES) -> None:
+            writes.extend((topic, partition, packed) for packed in pack(producer, rows, limit))
+
+        add(self._changelog, number, log_rows, OWN_BATCH_BYTES)
+        add(self._journal, number, [(k, v, []) for k, v in changes.journal], OWN_BATCH_BYTES)
+        add(self._transitions, number, changes.transitions)
+        add(self._members, number, changes.members)
+        add(self._dead_letter, self._dead_letter_number, changes.letters)
+        for right, rows in changes.forwarded.items():
+            add(self._forwarding, right, rows)
+
+        await producer.begin_transaction()
+        # The first batch of each topic is queued before anything is awaited, so that one request adds all of them.
+        writes.sort(key=_FirstOfEach())
+        sent = [(topic, packed, await producer.send_batch(packed, topic, partition=p)) for topic, p, packed in writes]
+        committed = {self._inputs[topic]: offset for topic, offset in offsets.items()}
+        told = asyncio.ensure_future(producer.send_offsets_to_transaction(committed, self._settings.group))
+        try:
+            done = await asyncio.gather(*(future for _, _, future in sent))
+            await told
+        finally:
+            if not told.done():
+                told.cancel()
+        await producer.commit_transaction()
+        ends: dict[str, int] = {}
+        for (topic, packed, _), at in zip(sent, done, strict=True):
+            ends[topic] = max(ends.get(topic, 0), at.offset + packed.record_count())
+        return ends[self._changelog], ends.get(self._journal)
+
+
+class _FirstOfEach:
+    """Sorts the n-th batch of every topic before the (n + 1)-th of any, keeping their order."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, int], int] = {}
+
+    def __call__(self, write: tuple[str, int, Any]) -> int:
+        turn = self._seen.get(write[:2], 0)
+        self._seen[write[:2]] = turn + 1
+        return turn
+
+
+def pack(producer: AIOKafkaProducer, rows: Sequence[Row], limit: int) -> list[Any]:
+    """Record batches of at most about `limit` bytes each, a larger record alone in its own."""
+    batches: list[Any] = []
+    if not rows:
+        return batches
+    now = wall()
+    builder = producer.create_batch()
+    # The builder behind the public one: the latter costs a third more a record, by keyword arguments and checks.
+    append = builder._builder.append
+    count = size = 0
+    for key, value, head in rows:
+        length = (len(key) if key else 0) + (len(value) if value else 0) + RECORD_BYTES
+        if head:
+            length += sum(len(name) + len(content) + 10 for name, content in head)
+        if size + length > limit and count:
+            builder._relative_offset = count
+            builder.close()
+            batches.append(builder)
+            builder = producer.create_batch()
+            append = builder._builder.append
+            count = size = 0
+        if append(count, now, key, value, head) is None:
+            raise CommitUnknown(f"a record of {length} bytes is larger than any batch may be")
+        size += length
+        count += 1
+    builder._relative_offset = count
+    builder.close()
+    batches.append(builder)
+    return batches
+
+
+def new_identity() -> bytes:
+    """The identity of a changelog partition that has none."""
+    return os.urandom(16)
+
+
+def _is_fenced(producer: AIOKafkaProducer | None) -> bool:
+    """Whether the producer failed because a newer one has its transactional id."""
+    if producer is None or producer._sender.sender_task is None or not producer._sender.sender_task.done():
+        return False
+    task = producer._sender.sender_task
+    error = None if task.cancelled() else task.exception()
+    while error is not None:
+        if isinstance(error, ProducerFenced):
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,130 @@
+"""The definitions in force: read wholly before the first partition starts, followed from then on (DESIGN.md 5).
+
+A change is compiled into a plan once for the worker; each partition takes it up in its own loop. A definition that cannot
+be understood leaves the plan as it was and is told loudly: what the engine can't run exactly, it refuses.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from aiokafka import TopicPartition
+
+from engine.definitions.document import Segment
+from engine.definitions.reading import read_segment
+from engine.membership.plan import Plan, compile_plan
+from engine.worker.clients import close_quietly, reader
+from engine.worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POLL_MS: Final = 500
+START_SECONDS: Final = 60.0
+"""Longest time to read all definitions at start: ten thousand of them take a second or two."""
+
+
+class Definition(msgspec.Struct):
+    """One record of `segments.definitions`; the document in canonical form under `definition`."""
+
+    workspace: str
+    segment: str
+    version: int
+    definition: dict[str, Any] | None = None
+    state: str = "active"
+
+
+_decode = msgspec.json.Decoder(Definition).decode
+
+
+class Definitions:
+    """Follows the definitions topic and keeps the plan of them all."""
+
+    def __init__(self, settings: Settings, topic: str, changed: Callable[[], None]) -> None:
+        """`changed` is called when there is a new plan."""
+        self._settings = settings
+        self._tp = TopicPartition(topic, 0)
+        self._changed = changed
+        self._reader = reader(settings, "definitions")
+        self._known: dict[tuple[str, str], Definition] = {}
+        self._active: dict[tuple[str, str], Segment] = {}
+        self.plan: Plan = compile_plan([])
+        self.problem = ""
+        """Why the newest definitions are not in force; empty when they are."""
+
+    async def start(self) -> None:
+        """Reads everything there is and compiles it. Raises KafkaError, TimeoutError."""
+        await self._reader.start()
+        end = (await self._reader.end_offsets([self._tp]))[self._tp]
+        self._reader.assign([self._tp])
+        await self._reader.seek_to_beginning(self._tp)
+        until = time.monotonic() + START_SECONDS
+        while await self._reader.position(self._tp) < end:
+            if time.monotonic() > until:
+                raise TimeoutError(f"the definitions were not read within {START_SECONDS:.0f} s")
+            for records in (await self._reader.getmany(self._tp, timeout_ms=POLL_MS)).values():
+                self._take(records)
+        self._compile()
+        log.info("Definitions read: %d active segments", len(self._active))
+
+    async def run(self) -> None:
+        """Follows the topic until cancelled. Raises KafkaError when the broker refuses for good."""
+        while True:
+            found = await self._reader.getmany(self._tp, timeout_ms=POLL_MS)
+            if not found:
+                continue
+            # One change may be many records: what follows at once belongs to it.
+            while more := await self._reader.getmany(self._tp, timeout_ms=20):
+                found[self._tp] += more[self._tp]
+            self._take(found[self._tp])
+            before = self.plan.fingerprint
+            self._compile()
+            if self.plan.fingerprint != before:
+                log.info("Definitions changed: %d active segments", len(self._active))
+                self._changed()
+
+    async def stop(self) -> None:
+        await close_quietly(self._reader)
+
+    def segment(self, workspace: str, name: str) -> Segment | None:
+        """The active definition of a segment."""
+        return self._active.get((workspace, name))
+
+    def segments(self) -> list[tuple[Segment, int]]:
+        """All active definitions with their versions."""
+        return [(segment, self._known[key].version) for key, segment in self._active.items()]
+
+    def _take(self, records: list[Any]) -> None:
+        for record in records:
+            workspace, _, name = (record.key or b"").decode(errors="replace").partition("/")
+            if record.value is None:
+                known = self._known.get((workspace, name))
+                if known is not None:
+                    known.state, known.definition = "deleted", None
+                continue
+            try:
+                found = _decode(record.value)
+            except msgspec.DecodeError as error:
+                log.error("Definition %s/%s at offset %d is unreadable: %s", workspace, name, record.offset, error)
+                continue
+            self._known[found.workspace, found.segment] = found
+
+    def _compile(self) -> None:
+        active: dict[tuple[str, str], Segment] = {}
+        retired: list[tuple[str, str, int]] = []
+        try:
+            for key, known in self._known.items():
+                if known.state == "deleted" or known.definition is None:
+                    retired.append((*key, known.version))
+                else:
+                    active[key] = read_segment(known.definition, f"{key[0]}/{key[1]}")
+            plan = compile_plan([(segment, self._known[key].version) for key, segment in active.items()], retired)
+        except Exception as error:
+            self.problem = f"the newest definitions are not in force: {error}"
+            log.exception("The newest definitions cannot be compiled; those before stay in force")
+            return
+        self.problem = ""
+        self._active, self.plan = active, plan

@@ -1,0 +1,262 @@
+"""The running engine of one worker: its parts put together, started, watched and stopped (DESIGN.md 7, 8)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+
+from engine.conditions.instants import NEVER
+from engine.state.contacts import Memory
+from engine.state.store import bound_block_cache
+from engine.worker.clients import close_quietly, reader
+from engine.worker.clock import Probe, Prober, Skew, wall
+from engine.worker.commit import Committer
+from engine.worker.definitions import Definitions
+from engine.worker.fanout import Fanout
+from engine.worker.garbage import Garbage
+from engine.worker.intake import Intake
+from engine.worker.metrics import Metrics
+from engine.worker.partition import PartitionLoop, Shared
+from engine.worker.preflight import Cluster
+from engine.worker.query import list_members, place, show_contact
+from engine.worker.roster import Roster
+from engine.worker.settings import Settings
+from engine.worker.units import Agents
+from topics import DEAD_LETTER, DEFINITIONS, FORWARDED, MEMBERS, TRANSITIONS, WORKERS
+
+log = logging.getLogger(__name__)
+
+SHOW_SECONDS: Final = 1.0
+"""Between two updates of the gauges."""
+
+
+class NotHere(Exception):
+    """Another worker has the partition. `number` is the partition, `url` where its owner answers, None if unknown."""
+
+    def __init__(self, number: int, url: str | None) -> None:
+        super().__init__(f"partition {number} is not run by this worker")
+        self.number = number
+        self.url = url
+
+
+class SegmentEngine:
+    """One worker's engine: `start`, then `watch` until something fails for good, then `stop`."""
+
+    def __init__(self, settings: Settings, cluster: Cluster, agents: Agents) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.skew = Skew(settings.skew)
+        self.inputs = (*settings.input_topics, FORWARDED.name)
+        self.definitions = Definitions(settings, DEFINITIONS.name, self._wake_all)
+        self.intake = Intake(settings, self.inputs, FORWARDED.name, assigned=self._assigned, revoked=self._revoked)
+        self.roster = Roster(settings, WORKERS.name, self.skew, lambda: self.partitions)
+        self.garbage = Garbage()
+        self.fanout: Fanout | None = None
+        if settings.segment_topics:
+            self.fanout = Fanout(settings, TRANSITIONS.name, self.metrics, self.definitions.segment)
+        self._probes = reader(settings, "probe")
+        self._loops: dict[int, PartitionLoop] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._joined = self._stopping = False
+        self._shared = Shared(
+            settings=settings,
+            inputs=self.inputs,
+            forwarding=FORWARDED.name,
+            agents=agents,
+            intake=self.intake,
+            memory=Memory(settings.cache_bytes),
+            metrics=self.metrics,
+            skew=self.skew,
+            plan=lambda: self.definitions.plan,
+            committer=lambda number: self._committer(number, cluster),
+            restoring=asyncio.Semaphore(settings.restore_partitions),
+            delete_retention=cluster.delete_retention,
+            committed=self.garbage.committed,
+        )
+
+    # --- life
+
+    async def start(self) -> None:
+        """Reads the definitions, announces the worker, joins the group. Raises KafkaError, TimeoutError."""
+        bound_block_cache(self.settings.store_cache_bytes)
+        await self.definitions.start()
+        await self.roster.start()
+        await self.intake.start()
+        self.garbage.start()
+        self._spawn(self.definitions.run())
+        self._spawn(self.roster.run_announcing())
+        self._spawn(self.roster.run_following())
+        self._spawn(self.intake.run())
+        self._spawn(self._show())
+        if self.settings.clock == "wall":
+            await self._probes.start()
+            prober = Prober(
+                self._probes,
+                self.inputs,
+                grace=self.settings.grace,
+                numbers=lambda: self.partitions,
+                next_deadline=lambda: min((loop.next_deadline() for loop in self._loops.values()), default=NEVER),
+                tell=self._tell,
+            )
+            self._spawn(prober.run())
+        if self.fanout is not None:
+            await self.fanout.start()
+            self._spawn(self.fanout.run())
+
+    async def watch(self) -> None:
+        """Waits until a part fails for good, and raises its error."""
+        await self._failed
+
+    async def stop(self) -> None:
+        """Finishes or gives up the commits in hand, then closes everything; within SHUTDOWN_TIMEOUT and a little."""
+        self._stopping = True
+        await self._revoked()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.fanout is not None:
+            await self.fanout.stop()
+        await self.roster.stop()
+        await asyncio.gather(self.intake.stop(), self.definitions.stop(), close_quietly(self._probes))
+        self.garbage.stop()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
+            log.critical("%s: %s", type(error).__name__, error)
+            self._failed.set_exception(error)
+
+    # --- partitions
+
+    def _committer(self, number: int, cluster: Cluster) -> Committer:
+        return Committer(
+            self.settings,
+            number,
+            inputs=self.inputs,
+            transitions=TRANSITIONS.name,
+            members=MEMBERS.name,
+            dead_letter=DEAD_LETTER.name,
+            dead_letter_partitions=cluster.dead_letter_partitions,
+            forwarding=FORWARDED.name,
+        )
+
+    async def _assigned(self, numbers: set[int]) -> None:
+        self._joined = True
+        if self._stopping:
+            return
+        for number in sorted(numbers):
+            loop = self._loops[number] = PartitionLoop(self._shared, number)
+            self._running[number] = self._spawn(self._run(loop))
+        self.roster.changed()
+
+    async def _run(self, loop: PartitionLoop) -> None:
+        try:
+            await loop.run()
+        finally:
+            self.metrics.forget(loop.number)
+        if loop.state == "fenced" and not self._stopping:
+            self.intake.rejoin()
+
+    async def _revoked(self) -> None:
+        """Ends every partition: the batch in hand is committed or given up, then all is closed."""
+        loops, self._loops = self._loops, {}
+        running, self._running = self._running, {}
+        for loop in loops.values():
+            loop.stop()
+        if not running:
+            return
+        _, late = await asyncio.wait(running.values(), timeout=self.settings.shutdown_timeout / 1000)
+        for task in late:
+            log.warning("A partition did not end in time; its batch is given up")
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=self.settings.shutdown_timeout / 1000)
+        self.roster.changed()
+
+    def _wake_all(self) -> None:
+        for loop in self._loops.values():
+            loop.lane.wake.set()
+
+    def _tell(self, probe: Probe) -> None:
+        for number, loop in self._loops.items():
+            if loop.state == "running" and number in probe.ends:
+                loop.time.tell(probe)
+                loop.lane.wake.set()
+
+    async def _show(self) -> None:
+        while True:
+            for loop in self._loops.values():
+                loop.show()
+            self.metrics.skew.set(self.skew.millis / 1000)
+            self.metrics.ready.set(self.ready()[0])
+            self.garbage.idle()
+            await asyncio.sleep(SHOW_SECONDS)
+
+    # --- what the HTTP interface asks
+
+    @property
+    def partitions(self) -> list[int]:
+        """Numbers of the partitions that this worker runs."""
+        return sorted(number for number, loop in self._loops.items() if loop.state == "running")
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether this worker does all that it should, and the details in plain JSON."""
+        problems = [each for each in (self.skew.problem(wall()), self.definitions.problem) if each]
+        if self._stopping:
+            problems.append("stopping")
+        if not self._joined:
+            problems.append("waiting for the group")
+        states = {
+            str(number): {"state": loop.state, "restored": round(loop.progress, 3), "filling": loop.filling}
+            for number, loop in sorted(self._loops.items())
+        }
+        running = all(loop.state == "running" for loop in self._loops.values())
+        return running and not problems, {
+            "worker": self.settings.member,
+            "group": self.settings.group,
+            "partitions": states,
+            "problems": problems,
+        }
+
+    def owner_of(self, number: int) -> str | None:
+        """URL of the worker that runs a partition; None if unknown."""
+        return self.settings.url if number in self.partitions else self.roster.owner_of(number)
+
+    def partition_of(self, workspace: str, contact: str) -> int:
+        """The partition number of a contact."""
+        return place(workspace, contact, self.settings.partitions)
+
+    async def contact(self, workspace: str, contact: str) -> dict[str, Any] | None:
+        """A contact's committed state in plain JSON; None when it is unknown. Raises NotHere."""
+        number = self.partition_of(workspace, contact)
+        loop = self._loops.get(number)
+        if loop is None or loop.state != "running" or loop.store is None:
+            raise NotHere(number, self.roster.owner_of(number))
+        return show_contact(loop.store, self.definitions.plan, workspace, contact)
+
+    async def members(
+        self, workspace: str, segment: str, after: str = "", limit: int = 1_000
+    ) -> tuple[list[str], str | None]:
+        """Ids of members in this worker's partitions, in the order of their bytes, after the id `after`; and where to
+        go on, None at the end."""
+        stores = [loop.store for loop in self._loops.values() if loop.state == "running" and loop.store is not None]
+        return await list_members(stores, workspace, segment, after, limit)
+
+
+async def suppressed(work: Coroutine[Any, Any, None]) -> None:
+    """Awaits `work` and logs a Kafka error instead of raising it: for the way out."""
+    with contextlib.suppress(KafkaError):
+        await work

@@ -1,0 +1,454 @@
+"""The loop of one partition number: take, compute, commit, store; and again from what was committed whenever that is in doubt.
+
+The order on assignment is what makes it exactly once (DESIGN.md 7): first the producer, which fences a former owner and
+ends what it left open; then the position and the end of the changelog; then the restore; then the inputs from the
+position.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from engine.conditions.instants import NEVER
+from engine.membership.batch import Batch
+from engine.membership.partition import Partition
+from engine.membership.placement import partition_of, split_key, wire_key
+from engine.membership.plan import Plan
+from engine.state.changelog import changelog_topic, journal_topic
+from engine.state.codec import Position, UnknownVersion
+from engine.state.contacts import Memory, StoredContacts
+from engine.state.restore import RestoreStalled, restore
+from engine.state.store import Meta, Store, StoreError
+from engine.worker.clients import close_quietly, reader
+from engine.worker.clock import PartitionTime, Skew, wall
+from engine.worker.commit import Committer, CommitUnknown, Fenced, Letter, encode_changes, new_identity
+from engine.worker.inbox import Taken
+from engine.worker.intake import Intake, Lane
+from engine.worker.metrics import Metrics
+from engine.worker.placement import split_misplaced
+from engine.worker.recovery import WatchedContacts, fill_one_by_one, pass_time_one_by_one, take_one_by_one
+from engine.worker.settings import Settings
+from engine.worker.units import Agents, Unit, change_plan, compute, fill
+
+log = logging.getLogger(__name__)
+
+RETRIES_MAX: Final = 30
+"""Failed lives in a row before the worker stops: with the pauses between them, about two minutes without Kafka."""
+RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+FIRST_BATCH: Final = 2_000
+"""Records of the first batch, before it is known how long computing takes."""
+FILL_SCAN: Final = 4_000
+"""States looked at in one slice of a fill."""
+FILL_KEYS: Final = 1_000
+"""Contacts filled in one slice: a commit's worth, and a short wait for facts."""
+ARM_SLICE: Final = 5_000
+"""States looked at between two turns of the event loop while deadlines are armed."""
+CAREFUL_FACTS: Final = 2_000
+"""After the core raised, at least so many facts are taken one by one."""
+WRITTEN_MILLIS: Final = 60_000
+"""An idle store is marked as up to date so often."""
+
+
+class CoreFailed(Exception):
+    """The core raised in a batch; what it changed is thrown away, and the batch is taken again with care."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all partitions of a worker share."""
+
+    settings: Settings
+    inputs: tuple[str, ...]
+    forwarding: str
+    agents: Agents
+    intake: Intake
+    memory: Memory
+    metrics: Metrics
+    skew: Skew
+    plan: Callable[[], Plan]
+    committer: Callable[[int], Committer]
+    restoring: asyncio.Semaphore
+    delete_retention: int
+    committed: Callable[[], None]
+    """Told after each commit, for garbage collection between batches."""
+
+
+class PartitionLoop:
+    """One owned partition number. `run` lives until `stop`, or raises what the worker must stop for."""
+
+    def __init__(self, shared: Shared, number: int) -> None:
+        self.number = number
+        self.state = "starting"
+        """starting, restoring, running, fenced or stopped."""
+        self.progress = 0.0
+        self.store: Store | None = None
+        self.core: Partition | None = None
+        self._shared = shared
+        self._settings = shared.settings
+        self.lane: Lane = shared.intake.lane(number)
+        self._time = PartitionTime(number, shared.settings.grace)
+        self._committer = shared.committer(number)
+        self._contacts: StoredContacts | None = None
+        self._meta = Meta()
+        self._position = Position()
+        self._told: dict[str, int] = {}
+        self._batch_max = FIRST_BATCH
+        self._filled: bytes | None = None
+        self._left_due = False
+        self._careful = 0
+        self._stopping = False
+        self._failures = 0
+        self._armed = 0
+        self._label = str(number)
+
+    @property
+    def path(self) -> Path:
+        """The folder of the local store."""
+        return self._settings.data_dir / self._settings.group / str(self.number)
+
+    @property
+    def time(self) -> PartitionTime:
+        return self._time
+
+    @property
+    def filling(self) -> bool:
+        """Whether contacts are still being filled for the definitions in force."""
+        return self._position.filled is not None or self._position.plan != self._shared.plan().fingerprint
+
+    def next_deadline(self) -> int:
+        """The instant at which this partition's next deadline is due; NEVER if there is none or it does not run."""
+        return self.core.next_deadline() if self.core is not None else NEVER
+
+    def stop(self) -> None:
+        """Asks the loop to end after the batch in hand."""
+        self._stopping = True
+        self.lane.wake.set()
+
+    async def run(self) -> None:
+        """Lives until stopped or fenced. Raises StoreError, UnknownVersion, and the last error when Kafka stays away."""
+        try:
+            while not self._stopping:
+                try:
+                    await self._live()
+                except Fenced as error:
+                    log.error("%s; giving it up and asking the group again", error)
+                    self.state = "fenced"
+                    return
+                except (CommitUnknown, CoreFailed, KafkaError, RestoreStalled, TimeoutError, ConnectionError) as error:
+                    await self._after_failure(error)
+                finally:
+                    await self._let_go()
+        finally:
+            self._shared.intake.close_lane(self.lane)
+            await self._committer.close()
+            if self.state != "fenced":
+                self.state = "stopped"
+
+    async def _after_failure(self, error: BaseException) -> None:
+        self._failures += 1
+        self.state = "starting"
+        if self._stopping:
+            return
+        if self._failures > RETRIES_MAX:
+            log.critical("Partition %d: %d failures in a row, the worker stops", self.number, self._failures)
+            raise error
+        log.warning(
+            "Partition %d: %s: %s; beginning again from what was committed",
+            self.number,
+            type(error).__name__,
+            error,
+        )
+        pause = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
+        self.lane.wake.clear()
+        try:
+            await asyncio.wait_for(self.lane.wake.wait(), pause)  # a stop ends the pause
+        except TimeoutError:
+            pass
+
+    async def _let_go(self) -> None:
+        """Forgets everything in memory; what was not committed is gone, what was stays on disk."""
+        self._shared.intake.pause_lane(self.lane)
+        if self._failures:
+            self._committer.abandon()
+        else:
+            await self._committer.close()
+        self.core = None
+        if self._contacts is not None:
+            self._contacts.close()
+            self._contacts = None
+        if self.store is not None:
+            store, self.store = self.store, None
+            await asyncio.to_thread(store.close)
+
+    async def _live(self) -> None:
+        """From the producer's initialisation on, until stopped or something fails."""
+        self.state, self.progress = "restoring", 0.0
+        self._told, self._left_due = {}, False
+        await self._committer.open()
+        async with self._shared.restoring:
+            offsets = await self._restore()
+            await self._build()
+        self._shared.intake.open_lane(self.lane, offsets)
+        self.state = "running"
+        log.info("Partition %d runs: %d contacts due, clock %d", self.number, self._armed, self._position.clock)
+        while not self._stopping:
+            if not await self._turn():
+                await self._rest()
+
+    async def _rest(self) -> None:
+        await self.lane.wake.wait()
+        self.lane.wake.clear()
+
+    # --- before the first batch
+
+    async def _restore(self) -> dict[str, int]:
+        settings = self._settings
+        client = reader(settings, f"restore-{self.number}")
+        try:
+            await client.start()
+            restored = await restore(
+                self.path,
+                client,
+                TopicPartition(changelog_topic(settings.group), self.number),
+                TopicPartition(journal_topic(settings.group), self.number),
+                delete_retention=self._shared.delete_retention,
+                records=settings.restore_records,
+                progress=self._progressed,
+            )
+            self.store, self._meta, self._position = restored.store, restored.meta, restored.position
+            return await self._start_offsets(client)
+        finally:
+            await close_quietly(client)
+
+    def _progressed(self, share: float) -> None:
+        self.progress = share
+        self._shared.metrics.restore.labels(self._label).set(share)
+
+    async def _start_offsets(self, client: AIOKafkaConsumer) -> dict[str, int]:
+        """Where to read each input from: the position, unless the topic does not reach so far any more."""
+        wanted = {topic: TopicPartition(topic, self.number) for topic in self._shared.inputs}
+        begins = await client.beginning_offsets(list(wanted.values()))
+        ends = await client.end_offsets(list(wanted.values()))
+        offsets = {}
+        for topic, tp in wanted.items():
+            offset = self._position.offsets.get(topic, begins[tp])
+            if offset < begins[tp]:
+                lost = begins[tp] - offset
+                log.error("%d records of %s were removed by its retention before they were read", lost, tp)
+                self._shared.metrics.lost.inc(lost)
+                offset = begins[tp]
+            elif offset > ends[tp]:
+                log.error("%s ends at %d, before the position %d: made anew? Read from its start", tp, ends[tp], offset)
+                offset = begins[tp]
+            offsets[topic] = offset
+        return offsets
+
+    async def _build(self) -> None:
+        """A core over the store, with every stored deadline armed."""
+        assert self.store is not None
+        settings, number, plan = self._settings, self.number, self._shared.plan()
+        self._contacts = StoredContacts(self.store, self._shared.memory)
+        self._watched = WatchedContacts(self._contacts)
+
+        def owns(key: bytes) -> bool:
+            return partition_of(wire_key(*split_key(key)), settings.partitions) == number
+
+        self.core = core = Partition(
+            plan,
+            self._watched if self._careful else self._contacts,
+            clock=self._position.clock,
+            grace=settings.grace,
+            dedup=settings.dedup,
+            journal_retention=settings.journal_retention,
+            owns=owns,
+        )
+        self._filled = self._position.filled if self._position.plan == plan.fingerprint else b""
+        self._armed = 0
+        headers = self.store.headers()
+        while part := list(islice(headers, ARM_SLICE)):
+            for key, header in part:
+                if header.deadline < NEVER:
+                    core.arm(key, header.deadline)
+                    self._armed += 1
+            await asyncio.sleep(0)
+
+    # --- one batch
+
+    async def _turn(self) -> bool:
+        """Takes what there is, computes, commits. False when there was nothing to do."""
+        core = self.core
+        assert core is not None
+        plan = self._shared.plan()
+        if core.plan.fingerprint != plan.fingerprint:
+            await self._compute(self._shared.agents.definitions, lambda: change_plan(core, plan))
+            self._filled = b""
+        settings = self._settings
+        taken = self.lane.inbox.take(core.clock, min(self._batch_max, settings.batch_records), settings.batch_bytes)
+        letters: list[Letter] = []
+        misplaced: list[tuple[int, Any]] = []
+        if taken is not None:
+            self._shared.intake.room()
+            misplaced = await self._take(taken, letters)
+        await self._pass_time()
+        await self._fill()
+        batch = core.drain()
+        if taken is not None or batch.contacts or batch.transitions or self._just_filled():
+            await self._commit(batch, letters, misplaced)
+        elif self._filled is None and not self._left_due:
+            self._mark_written()
+            return False
+        return True
+
+    async def _compute(self, send: Callable[[Unit], Awaitable[None]], work: Callable[[], Any]) -> Any:
+        """The result of `work`, computed by an agent. Raises CoreFailed."""
+        try:
+            return await compute(send, work)
+        except (StoreError, UnknownVersion, MemoryError):
+            raise
+        except Exception as error:
+            log.exception("Partition %d: the core raised", self.number)
+            self._careful = max(CAREFUL_FACTS, 2 * self._batch_max)
+            raise CoreFailed(f"{type(error).__name__}: {error}") from error
+
+    async def _take(self, taken: Taken, letters: list[Letter]) -> list[tuple[int, Any]]:
+        core, contacts = self.core, self._contacts
+        assert core is not None
+        assert contacts is not None
+        letters += [Letter.of(record, why) for record, why in taken.rejected]
+        contacts.prefetch({fact.key for fact in taken.facts})
+        facts, records, misplaced = split_misplaced(
+            taken.facts,
+            taken.records,
+            number=self.number,
+            partitions=self._settings.partitions,
+            known=contacts.knows,
+            forwarding=self._shared.forwarding,
+        )
+        if not facts:
+            return misplaced
+        send = self._shared.agents.facts
+        if self._careful > 0:
+            poison = await self._compute(send, lambda: take_one_by_one(core, contacts, facts))
+            letters += [Letter(records[place], "engine_error", why) for place, why in poison.items()]
+            self._careful -= len(facts)
+            return misplaced
+        began = time.perf_counter()
+        await self._compute(send, lambda: core.take(facts))
+        self._adapt(len(facts), time.perf_counter() - began)
+        return misplaced
+
+    def _adapt(self, count: int, seconds: float) -> None:
+        """Bounds the next batch so that computing it stays within BATCH_TIME."""
+        allowed = self._settings.batch_time / 1000
+        if seconds > allowed:
+            self._batch_max = max(1, int(count * allowed / seconds))
+        elif self._batch_max < self._settings.batch_records and count >= self._batch_max // 2:
+            self._batch_max = min(self._settings.batch_records, self._batch_max * 2)
+
+    async def _pass_time(self) -> None:
+        core, contacts, watched = self.core, self._contacts, self._watched
+        assert core is not None
+        assert contacts is not None
+        to = None
+        if self._settings.clock == "wall" and self._shared.skew.ok:
+            to = self._time.target(self.lane.inbox, core.clock)
+        if core.next_deadline() >= max(core.clock, to or 0):
+            self._left_due = not core.pass_time(to, 0)  # nothing is due: the clock alone moves
+            return
+        limit = self._settings.batch_deadlines
+        work = partial(core.pass_time, to, limit)
+        if self._careful > 0:
+            if core.batch.facts:
+                self._left_due = True  # in a batch of their own, where their contacts have nothing uncommitted
+                return
+            work = partial(pass_time_one_by_one, core, watched, contacts, to, limit)
+        self._left_due = not await self._compute(self._shared.agents.deadlines, work)
+
+    async def _fill(self) -> None:
+        """One slice of bringing stored contacts up to new definitions."""
+        core, contacts, store, watched = self.core, self._contacts, self.store, self._watched
+        assert core is not None
+        assert contacts is not None
+        assert store is not None
+        if self._filled is None or (self._careful > 0 and core.batch.facts):
+            return
+        stale: list[bytes] = []
+        looked, last = 0, self._filled
+        for last, header in islice(store.headers(self._filled), FILL_SCAN):
+            looked += 1
+            if header.plan != core.plan.fingerprint:
+                stale.append(last)
+                if len(stale) == FILL_KEYS:
+                    break
+        if stale:
+            work = partial(fill, core, contacts, stale)
+            if self._careful > 0:
+                work = partial(fill_one_by_one, core, watched, contacts, stale)
+            await self._compute(self._shared.agents.definitions, work)
+        self._filled = last if looked == FILL_SCAN or len(stale) == FILL_KEYS else None
+
+    def _just_filled(self) -> bool:
+        assert self.core is not None
+        before = self._position
+        return self._filled is None and (before.filled is not None or before.plan != self.core.plan.fingerprint)
+
+    # --- after it
+
+    async def _commit(self, batch: Batch, letters: list[Letter], misplaced: list[tuple[int, Any]]) -> None:
+        shared, core, contacts, store = self._shared, self.core, self._contacts, self.store
+        assert core is not None
+        assert contacts is not None
+        assert store is not None
+        offsets = {**self._position.offsets, **self.lane.inbox.offsets()}
+        position = Position(offsets, core.clock, core.plan.fingerprint, self._filled)
+        keep = self._settings.members_topic
+        changes = encode_changes(batch, members=keep, letters=letters, misplaced=misplaced, position=position)
+        identity = None if self._meta.identity else new_identity()
+        moved = {topic: offset for topic, offset in offsets.items() if self._told.get(topic) != offset}
+        try:
+            committed = await self._committer.commit(changes, moved, identity)
+        except CommitUnknown:
+            shared.metrics.aborts.inc()
+            raise
+        self._told, self._position = offsets, position
+        meta = self._meta
+        meta.position, meta.identity = changes.position, identity or meta.identity
+        meta.changelog, meta.journal = committed.changelog, committed.journal or meta.journal
+        meta.written_at = wall()
+        store.write(changes.states, changes.journal, meta)
+        self._failures = 0
+        contacts.sample(changes.state_bytes, len(changes.states))
+        contacts.settle()
+        shared.metrics.count(batch, letters, len(misplaced), committed.seconds)
+        shared.committed()
+
+    def _mark_written(self) -> None:
+        """An idle store says now and then that it is up to date, so that it is not taken for an old one."""
+        assert self.store is not None
+        if wall() - self._meta.written_at > WRITTEN_MILLIS:
+            self._meta.written_at = wall()
+            self.store.write({}, (), self._meta)
+
+    def show(self) -> None:
+        """Sets this partition's gauges."""
+        metrics, label, core = self._shared.metrics, self._label, self.core
+        inbox = self.lane.inbox
+        oldest = min((s.records[0].timestamp for s in inbox.sources if s.records), default=None)
+        metrics.lag_seconds.labels(label).set(0 if oldest is None else max(0, wall() - oldest) / 1000)
+        behind = sum(max(0, s.stable - (s.next_offset or 0)) for s in inbox.sources if s.stable is not None)
+        metrics.lag_records.labels(label).set(behind)
+        metrics.fill.labels(label).set(self.filling)
+        metrics.contacts.labels(label).set(len(self._contacts) if self._contacts is not None else 0)
+        if core is not None:
+            metrics.clock.labels(label).set(core.clock / 1000)

@@ -1,0 +1,104 @@
+"""What the HTTP interface asks: committed states of the partitions that this worker runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from heapq import merge
+from itertools import islice
+from typing import Any, Final
+
+from engine.conditions.contact import SEQUENCE, SINCE, Contact
+from engine.conditions.instants import NEVER, format_instant
+from engine.membership.placement import partition_of, store_key, wire_key
+from engine.membership.plan import Plan
+from engine.membership.planned import segment_key
+from engine.state.codec import decode_contact
+from engine.state.store import Store
+
+SCAN_SLICE: Final = 500
+"""States decoded between two turns of the event loop: one or two milliseconds."""
+MEMBERS_MAX: Final = 10_000
+"""Members of one page."""
+
+
+def place(workspace: str, contact: str, partitions: int) -> int:
+    """The partition number of a contact."""
+    return partition_of(wire_key(workspace, contact), partitions)
+
+
+def show_contact(store: Store, plan: Plan, workspace: str, contact: str) -> dict[str, Any] | None:
+    """A contact's committed state in plain JSON; None when it is unknown. Instants are RFC 3339."""
+    encoded = store.get(store_key(workspace, contact))
+    if encoded is None:
+        return None
+    state = decode_contact(encoded)
+    return {
+        "workspace": workspace,
+        "contact": contact,
+        "known_at": _instant(state.known_at),
+        "as_of": _instant(state.as_of),
+        "deadline": _instant(state.deadline),
+        "facts": state.facts,
+        "segments": _memberships(state, plan, workspace),
+        "attributes": {name: pair[1] for name, pair in sorted((state.attributes or {}).items()) if pair[1] is not None},
+        "tags": _named(state.tags),
+        "lists": _named(state.lists),
+        "consent": {
+            channel or "all": "granted" if pair[1] else "revoked"
+            for channel, pair in sorted((state.consent or {}).items())
+        },
+    }
+
+
+async def list_members(
+    stores: Sequence[Store], workspace: str, segment: str, after: str, limit: int
+) -> tuple[list[str], str | None]:
+    """Ids of at most `limit` members that come after the id `after`, in the order of their bytes, over these stores.
+
+    The second value is where to go on, None at the end. Each page is as of when it is read.
+    """
+    limit = max(1, min(limit, MEMBERS_MAX))
+    wanted = segment_key(workspace, segment)
+    found = [await _members(store, wanted, workspace, after, limit + 1) for store in stores]
+    page = list(islice(merge(*found), limit + 1))
+    more = len(page) > limit
+    ids = [each.decode() for each in page[:limit]]
+    return ids, ids[-1] if more else None
+
+
+async def _members(store: Store, wanted: int, workspace: str, after: str, limit: int) -> list[bytes]:
+    prefix = store_key(workspace, "")
+    cursor = store_key(workspace, after)
+    found: list[bytes] = []
+    while True:
+        part = list(islice(store.states(cursor), SCAN_SLICE))
+        for key, encoded in part:
+            if not key.startswith(prefix):
+                return found
+            if decode_contact(encoded).is_member(wanted):
+                found.append(key[len(prefix) :])
+                if len(found) == limit:
+                    return found
+        if len(part) < SCAN_SLICE:
+            return found
+        cursor = part[-1][0]
+        await asyncio.sleep(0)
+
+
+def _memberships(state: Contact, plan: Plan, workspace: str) -> list[dict[str, Any]]:
+    by_key = plan.workspace(workspace).by_key
+    present = [
+        {"segment": by_key[key].id, "since": _instant(entry[SINCE]), "sequence": entry[SEQUENCE]}
+        for key, entry in state.members.items()
+        if entry[SEQUENCE] & 1 and key in by_key
+    ]
+    return sorted(present, key=lambda each: str(each["segment"]))
+
+
+def _named(entries: dict[str, list[int]] | None) -> list[str]:
+    return sorted(name for name, entry in (entries or {}).items() if entry[1])
+
+
+def _instant(instant: int) -> str | None:
+    return format_instant(instant) if 0 <= instant < NEVER else None

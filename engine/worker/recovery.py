@@ -1,0 +1,159 @@
+"""What the loop does when the core raises: the batch again, one by one, without what the core cannot take.
+
+The core is not supposed to raise; a fact that makes it do so is a poison record, and must not stop its partition. All
+that the failed attempt changed in memory was thrown away before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.conditions.contact import Contact
+from engine.conditions.fact import Fact
+from engine.membership.batch import Batch
+from engine.membership.partition import Partition
+from engine.state.codec import decode_contact, encode_contact
+from engine.state.contacts import StoredContacts
+
+log = logging.getLogger(__name__)
+
+_COUNTS = ("facts", "duplicates", "late", "deadlines")
+
+
+@dataclass(slots=True)
+class _Before:
+    """What must be put back if one step fails."""
+
+    clock: int
+    contact: bytes | None
+    reported: bool
+    journaled: int
+    transitions: int
+    counts: tuple[int, ...]
+
+
+class WatchedContacts:
+    """Contacts that remember which one was asked for last: the one that was at work when the core raised."""
+
+    def __init__(self, contacts: StoredContacts) -> None:
+        self._contacts = contacts
+        self.last: bytes | None = None
+
+    def get(self, key: bytes) -> Contact | None:
+        self.last = key
+        return self._contacts.get(key)
+
+    def put(self, key: bytes, contact: Contact) -> None:
+        self._contacts.put(key, contact)
+
+    def prefetch(self, keys: Sequence[bytes]) -> None:
+        self._contacts.prefetch(keys)
+
+    def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:
+        return self._contacts.history(key, contact)
+
+
+def take_one_by_one(core: Partition, contacts: StoredContacts, facts: Sequence[Fact]) -> dict[int, str]:
+    """Takes each fact alone; returns the places of those that the core raised on, with the error.
+
+    The core and its contacts are as if the poison had never been: state, journal, transitions, counts and clock.
+    """
+    poison: dict[int, str] = {}
+    contacts.prefetch({fact.key for fact in facts})
+    for place, fact in enumerate(facts):
+        before = _before(core, contacts, fact.key)
+        try:
+            core.take([fact])
+        except Exception as error:
+            log.exception("The core raised on the fact %s of contact %r", fact.id, fact.contact)
+            poison[place] = f"{type(error).__name__}: {error}"
+            _put_back(core, contacts, fact.key, before)
+    return poison
+
+
+def pass_time_one_by_one(
+    core: Partition, watched: WatchedContacts, contacts: StoredContacts, to: int | None, limit: int
+) -> bool:
+    """Fires deadlines one contact at a time; one that the core raises on waits for its contact's next fact.
+
+    `watched` are the contacts of `core`. False when deadlines are left. Only for a batch without facts: what the contact
+    at work had not committed is forgotten.
+    """
+    for _ in range(limit):
+        batch = core.batch
+        transitions, counts = len(batch.transitions), _counts(batch)
+        try:
+            if core.pass_time(to, 1):
+                return True
+        except Exception:
+            key = watched.last
+            log.exception("The core raised on a deadline of the contact %r; it waits for the contact's next fact", key)
+            _undo(core, contacts, key, transitions, counts)
+    return False
+
+
+def fill_one_by_one(core: Partition, watched: WatchedContacts, contacts: StoredContacts, keys: Sequence[bytes]) -> None:
+    """Brings contacts up to the plan one at a time; one that the core raises on stays as it was until a fact touches it."""
+    for key in keys:
+        transitions, counts = len(core.batch.transitions), _counts(core.batch)
+        try:
+            core.fill((key,))
+        except Exception:
+            log.exception("The core raised while it brought the contact %r up to new definitions", key)
+            _undo(core, contacts, watched.last, transitions, counts)
+
+
+def _undo(
+    core: Partition, contacts: StoredContacts, key: bytes | None, transitions: int, counts: tuple[int, ...]
+) -> None:
+    batch = core.batch
+    del batch.transitions[transitions:]
+    _set_counts(batch, counts)
+    if key is not None:
+        batch.contacts.pop(key, None)
+        contacts.forget(key)
+
+
+def _before(core: Partition, contacts: StoredContacts, key: bytes) -> _Before:
+    contact, batch = contacts.get(key), core.batch
+    return _Before(
+        core.clock,
+        None if contact is None else encode_contact(contact),
+        key in batch.contacts,
+        len(batch.journal.get(key, ())),
+        len(batch.transitions),
+        _counts(batch),
+    )
+
+
+def _put_back(core: Partition, contacts: StoredContacts, key: bytes, before: _Before) -> None:
+    batch = core.batch
+    core.clock = before.clock
+    del batch.transitions[before.transitions :]
+    _set_counts(batch, before.counts)
+    if before.journaled:
+        del batch.journal[key][before.journaled :]
+    else:
+        batch.journal.pop(key, None)
+    if before.contact is None:
+        contacts.forget(key)
+        batch.contacts.pop(key, None)
+        return
+    contact = decode_contact(before.contact)
+    contacts.put(key, contact)
+    if before.reported:
+        batch.contacts[key] = contact
+    else:
+        batch.contacts.pop(key, None)
+
+
+def _counts(batch: Batch) -> tuple[int, ...]:
+    return tuple(getattr(batch, name) for name in _COUNTS)
+
+
+def _set_counts(batch: Batch, counts: tuple[Any, ...]) -> None:
+    for name, count in zip(_COUNTS, counts, strict=True):
+        setattr(batch, name, count)
