@@ -14,28 +14,31 @@ if TYPE_CHECKING:
     from engine.worker.settings import Settings
 
 
-def segments_in(folder: str, settings: Settings, *, beside: Sequence[Segment] = ()) -> list[Segment]:
-    """The definitions in a file, or in a folder's .yaml, .yml and .json files, checked together.
+def segments_in(folder: str, settings: Settings, *, alone: bool = True) -> list[Segment]:
+    """The definitions in a file, or in a folder's .yaml, .yml and .json files; with `alone` checked together.
 
-    `beside` are those in force elsewhere, which they may nest and must not contradict; one of the same key gives way.
-    Raises UserError with every mistake of every file.
+    Without it they may nest others that are in force elsewhere. Raises UserError with every mistake of every file.
     """
     from engine.definitions import DefinitionErrors, check
 
     segments, errors = _read(folder)
     if not segments and not errors:
         raise UserError(f"{folder} holds no definition: its files must end with .yaml, .yml or .json.")
-    mine = {segment.key for segment in segments}
-    try:
-        together = [*(other for other in beside if other.key not in mine), *segments]
-        # Where a file could not be read, a segment that others nest may only seem to be missing.
-        check(together, journal_retention=settings.journal_retention, complete=not errors)
-    except DefinitionErrors as error:
-        errors += error.errors
+    if alone or errors:
+        try:
+            # Where a file could not be read, a segment that others nest may only seem to be missing.
+            check(segments, journal_retention=settings.journal_retention, complete=alone and not errors)
+        except DefinitionErrors as error:
+            errors += error.errors
     if errors:
-        told = "\n".join(map(str, errors))
-        raise UserError(f"{len(errors)} {'mistake' if len(errors) == 1 else 'mistakes'} in {folder}:\n{told}")
+        raise mistakes(errors, folder)
     return segments
+
+
+def mistakes(errors: Sequence[DefinitionError], where: str) -> UserError:
+    """All mistakes, one a line, as what ends the command."""
+    told = "\n".join(map(str, errors))
+    return UserError(f"{len(errors)} {'mistake' if len(errors) == 1 else 'mistakes'} in {where}:\n{told}")
 
 
 def _read(folder: str) -> tuple[list[Segment], list[DefinitionError]]:

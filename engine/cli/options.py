@@ -32,3 +32,9 @@ def brokers_option(command: F) -> F:
 def group_option(command: F) -> F:
     """`--group`, passed as `group: str | None`."""
     return click.option("--group", metavar="NAME", help="Consumer group of the engine (GROUP).")(command)
+
+
+def workspace_option(command: F) -> F:
+    """`-w/--workspace`, passed as `workspace: str`."""
+    option = click.option("-w", "--workspace", default="default", show_default=True, help="Workspace of the segment.")
+    return option(command)

@@ -1,0 +1,206 @@
+"""`segment-engine segments`: definitions checked, put in force, listed and shown."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Coroutine, Mapping
+from io import StringIO
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from engine.cli.errors import UserError
+from engine.cli.folders import mistakes, segments_in
+from engine.cli.options import brokers_option, settings_of, workspace_option
+from engine.cli.output import Format, emit, output_option
+
+if TYPE_CHECKING:
+    from engine.definitions import Segment
+    from engine.worker.definition_log import Record
+
+T = TypeVar("T")
+LISTED: Final = ("workspace", "segment", "name", "version", "author", "at", "conditions")
+
+
+@click.group()
+def command() -> None:
+    """Check, apply, list and show definitions."""
+
+
+@command.command()
+@click.argument("folder", metavar="DIR")
+@output_option
+@click.pass_context
+def check(ctx: click.Context, folder: str, output: Format) -> None:
+    """Say what is wrong with the definitions in a folder or file; nothing is sent anywhere."""
+    from engine.definitions.advice import advice
+
+    segments = segments_in(folder, settings_of(ctx))
+    emit((_row(segment) for segment in segments), ("workspace", "segment", "name", "conditions"), output)
+    for segment in segments:
+        for sentence in advice(segment):
+            print(f"Advice for {segment.segment}: {sentence}", file=sys.stderr)
+    print(f"{_count(len(segments))} sound", file=sys.stderr)
+
+
+@command.command()
+@click.argument("folder", metavar="DIR|FILE")
+@click.option("--author", help="Who makes the change; default: the name of this user.")
+@click.option("--note", default="", help="Why, for the history.")
+@brokers_option
+@output_option
+@click.pass_context
+def apply(ctx: click.Context, folder: str, author: str | None, note: str, brokers: str | None, output: Format) -> None:
+    """Put definitions in force, as one change.
+
+    What has the same meaning as before is left as it is. Segments that are in force and not in the folder stay.
+    """
+    from engine.definitions import DefinitionErrors
+    from engine.worker import definition_log
+
+    settings = settings_of(ctx, brokers=brokers)
+    segments = segments_in(folder, settings, alone=False)
+    try:
+        found = _ask(definition_log.apply(settings, segments, author=author or _user(), note=note))
+    except DefinitionErrors as error:
+        raise mistakes(error.errors, f"{folder}, together with what is in force; nothing was changed") from None
+    columns = ("workspace", "segment", "result", "version")
+    emit(({name: getattr(each, name) for name in columns} for each in found), columns, output)
+    changed = sum(each.result != "unchanged" for each in found)
+    if not changed:
+        print("Nothing changed: all of them mean what is in force already", file=sys.stderr)
+
+
+@command.command("list")
+@click.option("--dir", "folder", metavar="DIR", help="Definitions of a folder instead of those in force.")
+@brokers_option
+@output_option
+@click.pass_context
+def list_(ctx: click.Context, folder: str | None, brokers: str | None, output: Format) -> None:
+    """The definitions in force: id, name, version, and the conditions in plain words."""
+    settings = settings_of(ctx, brokers=brokers)
+    if folder is not None:
+        emit((_row(each) for each in segments_in(folder, settings)), LISTED, output)
+        return
+    from engine.worker import definition_log
+
+    records = _ask(definition_log.read_records(settings))
+    emit((_recorded(records[key]) for key in sorted(records) if records[key].active), LISTED, output)
+
+
+@command.command()
+@click.argument("segment", metavar="ID")
+@workspace_option
+@click.option("--dir", "folder", metavar="DIR", help="Of a folder instead of those in force.")
+@brokers_option
+@click.option("-o", "--output", type=click.Choice(("yaml", "json")), default="yaml", show_default=True)
+@click.pass_context
+def show(
+    ctx: click.Context, segment: str, workspace: str, folder: str | None, brokers: str | None, output: str
+) -> None:
+    """One definition: its text, its conditions in plain words, version, author and time."""
+    settings = settings_of(ctx, brokers=brokers)
+    if folder is not None:
+        of_folder = {each.key: each for each in segments_in(folder, settings)}
+        if (workspace, segment) not in of_folder:
+            raise _unknown(workspace, segment, of_folder)
+        row, document = _row(of_folder[workspace, segment]), of_folder[workspace, segment]
+    else:
+        from engine.worker import definition_log
+
+        records = {key: each for key, each in _ask(definition_log.read_records(settings)).items() if each.active}
+        if (workspace, segment) not in records:
+            raise _unknown(workspace, segment, records)
+        row, document = _recorded(records[workspace, segment]), _document(records[workspace, segment])
+    if output == "json":
+        emit([{**row, "definition": _canonical(document)}], (), "jsonl")
+        return
+    for name in ("version", "author", "at", "note"):
+        if row.get(name):
+            print(f"# {name}: {row[name]}")
+    print(f"# {row['conditions']}")
+    print(as_yaml(document), end="")
+
+
+def as_yaml(segment: Segment) -> str:
+    """The definition as its author would write it, without what is the default anyway."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 100
+    yaml.allow_unicode = True
+    out = StringIO()
+    yaml.dump(segment.model_dump(mode="json", by_alias=True, exclude_defaults=True), out)
+    return out.getvalue()
+
+
+def _row(segment: Segment) -> dict[str, object]:
+    from engine.definitions.describing import describe
+
+    return {
+        "workspace": segment.workspace,
+        "segment": segment.segment,
+        "name": segment.name,
+        "description": segment.description,
+        "conditions": describe(segment),
+    }
+
+
+def _recorded(record: Record) -> dict[str, object]:
+    about = {"version": record.version, "author": record.author, "at": record.at, "note": record.note}
+    return _row(_document(record)) | about
+
+
+def _document(record: Record) -> Segment:
+    from engine.definitions import DefinitionErrors
+
+    try:
+        return record.document()
+    except DefinitionErrors as error:
+        raise UserError(f"A definition in force is not one that this version understands:\n{error}") from None
+
+
+def _canonical(segment: Segment) -> dict[str, Any]:
+    from engine.definitions import canonical
+
+    return canonical(segment)
+
+
+def _unknown(workspace: str, segment: str, known: Mapping[tuple[str, str], object]) -> UserError:
+    return UserError(f"There is no segment {segment!r} in workspace {workspace}. {_near(workspace, segment, known)}")
+
+
+def _near(workspace: str, segment: str, known: Mapping[tuple[str, str], object]) -> str:
+    from difflib import get_close_matches
+
+    here = [name for place, name in known if place == workspace]
+    if near := get_close_matches(segment, here, n=1):
+        return f"Did you mean {near[0]}?"
+    elsewhere = sorted(place for place, name in known if name == segment)
+    if elsewhere:
+        return f"There is one in workspace {elsewhere[0]}: add --workspace {elsewhere[0]}."
+    return f"It has {', '.join(sorted(here)[:20])}." if here else "It has none."
+
+
+def _count(number: int) -> str:
+    return f"{number} definition is" if number == 1 else f"{number} definitions are"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _ask(question: Coroutine[Any, Any, T]) -> T:
+    from engine.worker.definition_log import DefinitionLogError
+
+    try:
+        return asyncio.run(question)
+    except DefinitionLogError as error:
+        raise UserError(str(error)) from None

@@ -1,0 +1,204 @@
+"""`segment-engine segments`: checked, applied onto a real Kafka as one change, listed and shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.cli import main
+from engine.cli.segments import as_yaml
+from engine.definitions import canonical, load_folder, parse_segment
+from engine.definitions.advice import advice
+from engine.definitions.describing import describe
+from tests.conftest import Kafka
+from tests.integration.harness_kafka import latest, read_topic, topic_names
+
+BUYERS = "segment: buyers\nname: Buyers\nwhen: {did: {event: purchase, within: P30D}}\n"
+LAPSED = "segment: lapsed\nwhen: {all: [{in_segment: buyers}, {quiet: {event: purchase, for: P7D}}]}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., str]:
+    """Writes definitions into a new folder: name=text."""
+
+    def write(**texts: str) -> str:
+        for name, text in texts.items():
+            (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+        return str(tmp_path)
+
+    return write
+
+
+def test_check_lists_what_is_there_in_plain_words(
+    folder: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["segments", "check", folder(a=BUYERS, b=LAPSED), "-o", "json"]) == 0
+    told = capsys.readouterr()
+    assert next(row["conditions"] for row in json.loads(told.out)) == "did purchase, within P30D"
+    assert told.err == "2 definitions are sound\n"
+
+
+def test_check_tells_every_mistake_of_every_file(
+    folder: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = folder(
+        a="segment: a\nwhen: {did: {event: purchase, within: P30}}",
+        b="segment: b\nnmae: x\nwhen: {in_segment: b}",
+        c="segment: c\nwhen: {in_segment: c}",
+        d="segment: [",
+    )
+    assert main.run(["segments", "check", where]) == 2
+    told = capsys.readouterr().err
+    assert "4 mistakes in" in told
+    for part in ("a.yaml:2:", "P30D", "unknown key 'nmae'", "Did you mean 'name'?", "cycle", "d.yaml:"):
+        assert part in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("words", [["check", "/nowhere"], ["apply", "/nowhere"], ["show", "x", "--dir", "/nowhere"]])
+def test_a_folder_that_is_not_there(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["segments", *words]) == 2
+    assert "/nowhere cannot be read" in capsys.readouterr().err
+
+
+def test_money_without_a_currency_is_advised_on() -> None:
+    spent = "segment: s\nwhen: {aggregate: {fn: sum, of: amount, event: purchase, %sis: {gte: 5}}}"
+    assert "currency" in advice(parse_segment(spent % ""))[0]
+    assert advice(parse_segment(spent % "where: {currency: EUR}, ")) == []
+
+
+@pytest.mark.parametrize("name", ["engine/demo/segments", "tests/generate/segments"])
+def test_what_is_shown_is_a_definition_of_the_same_meaning(name: str) -> None:
+    for segment in load_folder(Path(__file__).parents[2] / name):
+        assert canonical(parse_segment(as_yaml(segment))) == canonical(segment)
+        assert describe(segment)
+
+
+def test_show_of_a_folder_and_a_near_name(folder: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    where = folder(a=BUYERS)
+    assert main.run(["segments", "show", "buyers", "--dir", where]) == 0
+    assert "within: P30D" in capsys.readouterr().out
+    assert main.run(["segments", "show", "buyer", "--dir", where]) == 2
+    assert "Did you mean buyers?" in capsys.readouterr().err
+
+
+class Desk:
+    """The command on the session's Kafka, in a workspace of the test's own."""
+
+    def __init__(self, kafka: Kafka, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.kafka = kafka
+        self.workspace = kafka.unique("ws")
+        self._folder = folder
+        self._capsys = capsys
+
+    def put(self, name: str, text: str) -> None:
+        (self._folder / f"{name}.yaml").write_text(f"workspace: {self.workspace}\n{text}", encoding="utf-8")
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        code = main.run(["segments", *words])
+        told = self._capsys.readouterr()
+        assert "Traceback" not in told.err
+        return code, told.out, told.err
+
+    def apply(self, *words: str) -> dict[str, tuple[str, int]]:
+        code, out, err = self.run("apply", str(self._folder), "-o", "json", *words)
+        assert code == 0, err
+        return {row["segment"]: (row["result"], row["version"]) for row in json.loads(out)}
+
+
+@pytest.fixture
+def desk(kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
+    monkeypatch.setenv("SEGMENT_ENGINE_BROKERS", kafka.brokers)
+    assert main.run(["topics", "create"]) == 0
+    capsys.readouterr()
+    return Desk(kafka, tmp_path, capsys)
+
+
+@pytest.mark.kafka
+def test_apply_counts_versions_and_leaves_alone_what_means_the_same(desk: Desk) -> None:
+    desk.put("a", BUYERS)
+    assert desk.apply("--author", "anna", "--note", "first") == {"buyers": ("created", 1)}
+    assert f"segments.{desk.workspace}.buyers" in topic_names(desk.kafka.brokers)
+
+    desk.put("a", BUYERS.replace("within: P30D", "count: {gte: 1}, within: P30D"))  # other text, same meaning
+    desk.put("b", LAPSED)
+    assert desk.apply() == {"buyers": ("unchanged", 1), "lapsed": ("created", 1)}
+    code, _, told = desk.run("apply", str(desk._folder))
+    assert (code, told) == (0, "Nothing changed: all of them mean what is in force already\n")
+
+    desk.put("a", BUYERS.replace("P30D", "P60D"))
+    assert desk.apply("--author", "boris") == {"buyers": ("changed", 2), "lapsed": ("unchanged", 1)}
+
+    key = f"{desk.workspace}/buyers".encode()
+    now = json.loads(latest(read_topic(desk.kafka.brokers, "segments.definitions"))[key])
+    assert (now["version"], now["state"], now["author"]) == (2, "active", "boris")
+    history = [
+        json.loads(r.value or b"")
+        for r in read_topic(desk.kafka.brokers, "segments.definitions.history")
+        if r.key == key
+    ]
+    assert [(each["version"], each["author"], each["note"]) for each in history] == [
+        (1, "anna", "first"),
+        (2, "boris", ""),
+    ]
+
+
+@pytest.mark.kafka
+def test_list_and_show_what_is_in_force(desk: Desk) -> None:
+    desk.put("a", BUYERS)
+    desk.apply("--author", "anna")
+    _, out, _ = desk.run("list", "-o", "jsonl")
+    (row,) = [each for each in map(json.loads, out.splitlines()) if each["workspace"] == desk.workspace]
+    assert (row["segment"], row["name"], row["conditions"]) == ("buyers", "Buyers", "did purchase, within P30D")
+    code, out, _ = desk.run("show", "buyers", "--workspace", desk.workspace)
+    assert code == 0
+    assert "# version: 1\n# author: anna\n" in out
+    assert canonical(parse_segment(out)) == canonical(load_folder(desk._folder)[0])
+    code, _, told = desk.run("show", "buyers", "--workspace", f"{desk.workspace}x")
+    assert code == 2
+    assert f"{desk.workspace}x" in told
+
+
+@pytest.mark.kafka
+def test_what_cannot_run_with_what_is_in_force_is_refused_whole(desk: Desk) -> None:
+    desk.put("a", BUYERS.replace("when:", "group: {name: g, priority: 1}\nwhen:"))
+    desk.apply()
+    (desk._folder / "a.yaml").unlink()
+    desk.put("good", "segment: good\nwhen: {in_segment: buyers}\n")
+    desk.put("bad", "segment: bad\ngroup: {name: g, priority: 1}\nwhen: {in_segment: nobody}\n")
+    code, _, told = desk.run("apply", str(desk._folder))
+    assert code == 2
+    assert "nothing was changed" in told
+    assert "nobody" in told
+    assert "already has a segment of priority 1" in told
+    (desk._folder / "bad.yaml").unlink()
+    assert desk.apply() == {"good": ("created", 1)}  # it nests one that only Kafka has
+
+
+@pytest.mark.kafka
+def test_topics_of_segments_are_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGMENT_ENGINE_SEGMENT_TOPICS_MAX", "0")
+    desk.put("a", BUYERS)
+    code, _, told = desk.run("apply", str(desk._folder))
+    assert code == 2
+    assert "topic: false" in told
+    desk.put("a", f"topic: false\n{BUYERS}")
+    monkeypatch.setenv("SEGMENT_ENGINE_SEGMENT_TOPICS", "off")
+    assert desk.apply() == {"buyers": ("created", 1)}
+
+
+def test_no_broker_is_a_users_error(
+    folder: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deploy.local_broker import free_port
+
+    monkeypatch.setenv("SEGMENT_ENGINE_REQUEST_TIMEOUT", "PT2S")
+    where = f"127.0.0.1:{free_port()}"
+    for words in (["list"], ["show", "x"], ["apply", folder(a=BUYERS)]):
+        assert main.run(["segments", *words, "--brokers", where]) == 2
+        told = capsys.readouterr().err
+        assert f"Kafka at {where} does not answer" in told
+        assert "Traceback" not in told
