@@ -1,8 +1,8 @@
 """The Faust application around the engine: settings, supervision, agents, the worker process.
 
-Faust's own consumer, producer, tables and web server are off: they are not on the durable path (DESIGN.md 8). Micro-batches
-reach the agents over in-memory channels, one unit of work at a time, and the agents hand the outcome back to the loop that
-waits for it.
+Faust's own consumer, producer, tables and web server are off: they are not on the durable path (DESIGN.md 8).
+Micro-batches reach the agents over in-memory channels, one unit of work at a time, and the agents hand the outcome back
+to the loop that waits for it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
 from mode import Service
@@ -54,13 +54,13 @@ class Channels:
                 unit.run()
 
     async def facts(self, unit: Unit) -> None:
-        await self._facts.put(unit)
+        await self._facts.put(cast(Any, unit))
 
     async def deadlines(self, unit: Unit) -> None:
-        await self._deadlines.put(unit)
+        await self._deadlines.put(cast(Any, unit))
 
     async def definitions(self, unit: Unit) -> None:
-        await self._definitions.put(unit)
+        await self._definitions.put(cast(Any, unit))
 
 
 def create_app(settings: Settings, cluster: Cluster, extras: Sequence[Extra] = ()) -> faust.App:

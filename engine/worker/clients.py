@@ -16,8 +16,8 @@ from engine.worker.settings import Settings
 log = logging.getLogger(__name__)
 
 FETCH_WAIT_MS: Final = 100
-"""Longest wait of the broker for new records. One fetch a connection is in flight, so it also bounds how long a busy topic
-waits for idle ones; ten idle fetches a second cost half a percent of a core."""
+"""Longest wait of the broker for new records. One fetch a connection is in flight, so it also bounds how long a busy
+topic waits for idle ones; ten idle fetches a second cost half a percent of a core."""
 FETCH_BYTES: Final = 2 << 20
 """Of one partition in one answer: some thousand events, and more than the longest record."""
 REQUEST_BYTES_MAX: Final = 16 << 20
@@ -30,7 +30,9 @@ class TopicMissing(Exception):
     """A topic that the engine needs is not there, or has another number of partitions. The text says what to do."""
 
 
-def group_consumer(settings: Settings, group: str, member: str) -> AIOKafkaConsumer:
+def group_consumer(
+    settings: Settings, group: str, member: str, *, fetch_wait_ms: int = FETCH_WAIT_MS
+) -> AIOKafkaConsumer:
     """A consumer in a group: static member, range assignment, read_committed, commits nothing by itself."""
     return AIOKafkaConsumer(
         bootstrap_servers=settings.brokers,
@@ -46,7 +48,7 @@ def group_consumer(settings: Settings, group: str, member: str) -> AIOKafkaConsu
         rebalance_timeout_ms=max(settings.session_timeout, settings.shutdown_timeout + settings.commit_timeout),
         max_poll_interval_ms=settings.poll_timeout,
         request_timeout_ms=settings.request_timeout,
-        fetch_max_wait_ms=FETCH_WAIT_MS,
+        fetch_max_wait_ms=fetch_wait_ms,
         max_partition_fetch_bytes=min(FETCH_BYTES, settings.fetch_bytes),
         metadata_max_age_ms=60_000,
     )
@@ -96,6 +98,16 @@ def discard(client: Any) -> None:
     task.add_done_callback(_closing.discard)
 
 
+async def wait_event(event: asyncio.Event, seconds: float) -> bool:
+    """Waits at most so long for an event; whether it came. (asyncio.wait_for may swallow a cancellation on 3.11.)"""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
 async def close_quietly(client: Any) -> None:
     """Closes a client within a bounded time, whatever state it is in."""
     await _close(client)
@@ -106,7 +118,8 @@ _closing: set[asyncio.Task[None]] = set()
 
 async def _close(client: Any) -> None:
     try:
-        await asyncio.wait_for(client.stop(), DISCARD_SECONDS)
+        async with asyncio.timeout(DISCARD_SECONDS):
+            await client.stop()
     except Exception as error:  # noqa: BLE001 - it is abandoned: whatever it says changes nothing
         log.debug("Abandoned client: %r", error)
 

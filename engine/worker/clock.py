@@ -1,8 +1,8 @@
 """How far a partition clock may follow the wall (DESIGN.md 4).
 
-A probe notes the wall clock `w`, then asks the broker where every input ends. A partition that has taken everything before
-those ends has seen every fact that was appended before `w`, so its clock may go to `w` less GRACE: no deadline overtakes a
-fact that arrived before it.
+A probe notes the wall clock `w`, then asks the broker where every input ends. A partition that has taken everything
+before those ends has seen every fact that was appended before `w`, so its clock may go to `w` less GRACE: no deadline
+overtakes a fact that arrived before it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Prober:
         next_deadline: Callable[[], int],
         tell: Callable[[Probe], None],
     ) -> None:
-        """`consumer` is read_committed and has a connection of its own: a fetch in flight would hold the question up."""
+        """`consumer` is read_committed and fetches nothing: a fetch in flight would hold the question up."""
         self._consumer = consumer
         self._topics = topics
         self._grace = grace
@@ -109,7 +109,8 @@ class Prober:
     async def _ask(self, numbers: list[int]) -> Probe:
         asked = wall()
         wanted = [TopicPartition(topic, number) for number in numbers for topic in self._topics]
-        found = await asyncio.wait_for(self._consumer.end_offsets(wanted), PROBE_TIMEOUT_SECONDS)
+        async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+            found = await self._consumer.end_offsets(wanted)
         ends: dict[int, dict[str, int]] = {number: {} for number in numbers}
         for each, end in found.items():
             ends[each.partition][each.topic] = end
@@ -153,6 +154,6 @@ class Skew:
             return ""
         way = "ahead of" if self.millis > 0 else "behind"
         return (
-            f"the wall clock here ({format_instant(max(now, 0))}) is {abs(self.millis)} ms {way} the broker's, more than "
-            f"SKEW ({self._allowed} ms) allows: set the clocks right; until then partition clocks follow the facts only"
+            f"the wall clock here ({format_instant(max(now, 0))}) is {abs(self.millis)} ms {way} the broker's, more "
+            f"than SKEW ({self._allowed} ms) allows: set the clocks right; until then partition clocks follow facts"
         )

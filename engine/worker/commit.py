@@ -1,7 +1,7 @@
 """One commit of one partition: everything that a batch changed, in one Kafka transaction (DESIGN.md 7).
 
-Either all of it is committed and the offsets of its records are known, or the outcome is unknown: then the producer, and
-everything in memory that the batch changed, is thrown away by the caller, who reads back what was committed.
+Either all of it is committed and the offsets of its records are known, or the outcome is unknown: then the producer,
+and everything in memory that the batch changed, is thrown away by the caller, who reads back what was committed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
-from engine.membership.facts import Rejected
 from engine.membership.batch import Batch
+from engine.membership.facts import Rejected
 from engine.membership.placement import wire_key
 from engine.membership.transitions import encode, headers
 from engine.state.changelog import IDENTITY, POSITION, STATE, changelog_topic, journal_key, journal_topic
@@ -150,11 +150,15 @@ class Committer:
         self._producer: AIOKafkaProducer | None = None
 
     async def open(self) -> None:
-        """Initialises the producer: fences a former owner, and ends what was left open. Raises KafkaError, TimeoutError."""
+        """Initialises the producer: fences a former owner and ends what was left open.
+
+        Raises KafkaError, TimeoutError.
+        """
         self.abandon()
         producer = transactional_producer(self._settings, id_of(self._settings.group, self._number))
         try:
-            await asyncio.wait_for(producer.start(), self._settings.commit_timeout / 1000)
+            async with asyncio.timeout(self._settings.commit_timeout / 1000):
+                await producer.start()
         except BaseException:
             discard(producer)
             raise

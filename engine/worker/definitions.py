@@ -1,7 +1,7 @@
 """The definitions in force: read wholly before the first partition starts, followed from then on (DESIGN.md 5).
 
-A change is compiled into a plan once for the worker; each partition takes it up in its own loop. A definition that cannot
-be understood leaves the plan as it was and is told loudly: what the engine can't run exactly, it refuses.
+A change is compiled into a plan once for the worker; each partition takes it up in its own loop. A definition that
+cannot be understood leaves the plan as it was and is told loudly: what the engine can't run exactly, it refuses.
 """
 
 from __future__ import annotations

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any, Final
-
-from aiokafka.errors import KafkaError
 
 from engine.conditions.instants import NEVER
 from engine.state.contacts import Memory
@@ -31,6 +28,8 @@ from topics import DEAD_LETTER, DEFINITIONS, FORWARDED, MEMBERS, TRANSITIONS, WO
 
 log = logging.getLogger(__name__)
 
+STOP_SECONDS: Final = 5.0
+"""For the background tasks to end once cancelled."""
 SHOW_SECONDS: Final = 1.0
 """Between two updates of the gauges."""
 
@@ -118,9 +117,11 @@ class SegmentEngine:
         """Finishes or gives up the commits in hand, then closes everything; within SHUTDOWN_TIMEOUT and a little."""
         self._stopping = True
         await self._revoked()
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
         if self.fanout is not None:
             await self.fanout.stop()
         await self.roster.stop()
@@ -254,9 +255,3 @@ class SegmentEngine:
         go on, None at the end."""
         stores = [loop.store for loop in self._loops.values() if loop.state == "running" and loop.store is not None]
         return await list_members(stores, workspace, segment, after, limit)
-
-
-async def suppressed(work: Coroutine[Any, Any, None]) -> None:
-    """Awaits `work` and logs a Kafka error instead of raising it: for the way out."""
-    with contextlib.suppress(KafkaError):
-        await work

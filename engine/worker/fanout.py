@@ -1,4 +1,4 @@
-"""Copies transitions to the topics of single segments, exactly once, apart from the partitions' own commits (DESIGN.md 6).
+"""Copies transitions to the topics of single segments, exactly once, apart from the partitions' commits (DESIGN.md 6).
 
 A consumer group and transactional producers of its own, one for each partition of `segments.transitions`; the group's
 offsets, committed in the transactions, are its only state. A contact's transitions keep their order: they are in one
@@ -65,7 +65,7 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         self._topic = transitions
         self._metrics = metrics
         self._segment = segment
-        self._consumer = group_consumer(settings, self._group, settings.member)
+        self._consumer = group_consumer(settings, self._group, settings.member, fetch_wait_ms=POLL_MS)
         self._producers: dict[int, AIOKafkaProducer] = {}
         self._counts: dict[str, int] = {}
         self._busy = asyncio.Lock()
@@ -111,7 +111,8 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
                     continue
                 producer = transactional_producer(self._settings, f"{self._group}-{tp.partition}")
                 try:
-                    await asyncio.wait_for(producer.start(), self._settings.commit_timeout / 1000)
+                    async with asyncio.timeout(self._settings.commit_timeout / 1000):
+                        await producer.start()
                 except BaseException:
                     discard(producer)
                     raise
@@ -153,8 +154,8 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
             sent = []
             for topic, part in rows.items():
                 number = tp.partition % self._counts[topic]
-                for packed in pack(producer, part, COMMON_BATCH_BYTES):
-                    sent.append(await producer.send_batch(packed, topic, partition=number))
+                batches = pack(producer, part, COMMON_BATCH_BYTES)
+                sent += [await producer.send_batch(packed, topic, partition=number) for packed in batches]
             await producer.send_offsets_to_transaction({tp: records[-1].offset + 1}, self._group)
             await asyncio.gather(*sent)
             await producer.commit_transaction()

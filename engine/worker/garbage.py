@@ -1,7 +1,8 @@
 """Cyclic garbage collection between batches, not in the middle of them.
 
-With millions of long-lived contacts in memory the collector's full passes cost more than the work itself (MEASURED.md). It is
-switched off; what survives a young collection is moved out of its sight, and a full one runs only when nothing else does.
+With millions of long-lived contacts in memory the collector's full passes cost more than the work itself (MEASURED.md).
+It is switched off; what survives a young collection is moved out of its sight, and a full one runs only when nothing
+else does.
 """
 
 from __future__ import annotations

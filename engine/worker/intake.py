@@ -1,12 +1,13 @@
-"""Reads the inputs: one consumer for all partitions of the worker, records parsed as they come into each partition's inbox.
+"""Reads the inputs: one consumer for all partitions of the worker, records parsed into each partition's inbox.
 
-Back-pressure: a topic's partition whose buffer is full is not asked for; what was fetched of it stays with the consumer,
-which fetches no more of it.
+Back-pressure: a topic's partition whose buffer is full is not asked for; what was fetched of it stays with the
+consumer, which fetches no more of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -16,7 +17,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 
 from engine.conditions.fact import Fact
 from engine.membership.facts import Rejected, read_fact
-from engine.worker.clients import close_quietly, group_consumer
+from engine.worker.clients import close_quietly, group_consumer, wait_event
 from engine.worker.inbox import Inbox
 from engine.worker.placement import origin_of
 from engine.worker.settings import Settings
@@ -114,10 +115,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
     def pause_lane(self, lane: Lane) -> None:
         """Reads no more of a partition until `open_lane`."""
         lane.open = False
-        try:
+        with contextlib.suppress(IllegalStateError):  # not ours any more: its revocation is under way
             self._consumer.pause(*lane.tps.values())
-        except IllegalStateError:
-            pass  # not ours any more: its revocation is under way
 
     def room(self) -> None:
         """Some partition has taken records: there is room for more."""
@@ -130,10 +129,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
             if not wanted:
                 self._changed.clear()
                 # Still polls: a member that never does is thrown out of its group.
-                try:
-                    await asyncio.wait_for(self._changed.wait(), POLL_MS / 1000)
-                except TimeoutError:
-                    pass
+                await wait_event(self._changed, POLL_MS / 1000)
                 wanted = self._wanted()
             await self._poll(wanted or [_NOTHING])
 

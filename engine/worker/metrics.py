@@ -1,7 +1,8 @@
-"""What a worker tells Prometheus. Updated once a batch, never once an event; no label grows with contacts or segments."""
+"""What a worker tells Prometheus: updated once a batch, never once an event. No label grows with contacts."""
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter as Counted
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -89,10 +90,8 @@ class Metrics:
     def forget(self, number: int) -> None:
         """Drops what is told of a partition that is no longer owned."""
         for gauge in (self.lag_seconds, self.lag_records, self.clock, self.restore, self.fill, self.contacts):
-            try:
+            with contextlib.suppress(KeyError):  # nothing was told of it
                 gauge.remove(str(number))
-            except KeyError:
-                pass  # nothing was told of it
 
 
 def engine_version() -> str:

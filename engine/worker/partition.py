@@ -1,4 +1,4 @@
-"""The loop of one partition number: take, compute, commit, store; and again from what was committed whenever that is in doubt.
+"""The loop of one partition number: take, compute, commit, store; again from what was committed when that is in doubt.
 
 The order on assignment is what makes it exactly once (DESIGN.md 7): first the producer, which fences a former owner and
 ends what it left open; then the position and the end of the changelog; then the restore; then the inputs from the
@@ -30,7 +30,7 @@ from engine.state.codec import Position, UnknownVersion
 from engine.state.contacts import Memory, StoredContacts
 from engine.state.restore import RestoreStalled, restore
 from engine.state.store import Meta, Store, StoreError
-from engine.worker.clients import close_quietly, reader
+from engine.worker.clients import close_quietly, reader, wait_event
 from engine.worker.clock import PartitionTime, Skew, wall
 from engine.worker.commit import Committer, CommitUnknown, Fenced, Letter, encode_changes, new_identity
 from engine.worker.inbox import Taken
@@ -62,6 +62,10 @@ WRITTEN_MILLIS: Final = 60_000
 
 class CoreFailed(Exception):
     """The core raised in a batch; what it changed is thrown away, and the batch is taken again with care."""
+
+
+_AGAIN: Final = (CommitUnknown, CoreFailed, KafkaError, RestoreStalled, TimeoutError, ConnectionError)
+"""After these, a partition begins again from what was committed."""
 
 
 @dataclass(slots=True)
@@ -136,7 +140,7 @@ class PartitionLoop:
         self.lane.wake.set()
 
     async def run(self) -> None:
-        """Lives until stopped or fenced. Raises StoreError, UnknownVersion, and the last error when Kafka stays away."""
+        """Lives until stopped or fenced. Raises StoreError, UnknownVersion; the last error if Kafka stays away."""
         try:
             while not self._stopping:
                 try:
@@ -145,7 +149,7 @@ class PartitionLoop:
                     log.error("%s; giving it up and asking the group again", error)
                     self.state = "fenced"
                     return
-                except (CommitUnknown, CoreFailed, KafkaError, RestoreStalled, TimeoutError, ConnectionError) as error:
+                except _AGAIN as error:
                     await self._after_failure(error)
                 finally:
                     await self._let_go()
@@ -171,10 +175,7 @@ class PartitionLoop:
         )
         pause = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
         self.lane.wake.clear()
-        try:
-            await asyncio.wait_for(self.lane.wake.wait(), pause)  # a stop ends the pause
-        except TimeoutError:
-            pass
+        await wait_event(self.lane.wake, pause)  # a stop ends the pause
 
     async def _let_go(self) -> None:
         """Forgets everything in memory; what was not committed is gone, what was stays on disk."""

@@ -1,7 +1,7 @@
 """Facts that arrived in another partition than their contact's (DESIGN.md 3): found out, and sent on with their origin.
 
-Checked when a contact is first seen in a partition. What comes from the forwarding topic is where it belongs and is never
-sent on again.
+Checked when a contact is first seen in a partition. What comes from the forwarding topic is where it belongs and is
+never sent on again.
 """
 
 from __future__ import annotations

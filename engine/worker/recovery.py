@@ -79,8 +79,8 @@ def pass_time_one_by_one(
 ) -> bool:
     """Fires deadlines one contact at a time; one that the core raises on waits for its contact's next fact.
 
-    `watched` are the contacts of `core`. False when deadlines are left. Only for a batch without facts: what the contact
-    at work had not committed is forgotten.
+    `watched` are the contacts of `core`. False when deadlines are left. Only for a batch without facts: what the
+    contact at work had not committed is forgotten.
     """
     for _ in range(limit):
         batch = core.batch
@@ -96,7 +96,7 @@ def pass_time_one_by_one(
 
 
 def fill_one_by_one(core: Partition, watched: WatchedContacts, contacts: StoredContacts, keys: Sequence[bytes]) -> None:
-    """Brings contacts up to the plan one at a time; one that the core raises on stays as it was until a fact touches it."""
+    """Brings contacts up to the plan one at a time; one that the core raises on waits for its contact's next fact."""
     for key in keys:
         transitions, counts = len(core.batch.transitions), _counts(core.batch)
         try:

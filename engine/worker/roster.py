@@ -1,7 +1,8 @@
 """Which worker owns which partitions, and where it answers: told and read in the compacted topic `engine.workers`.
 
-Key `group/worker`; value JSON `{"worker", "group", "url", "partitions", "at"}`. Of two workers that claim one partition the later record
-counts. Each announcement also measures this machine's clock against the broker's append time.
+Key `group/worker`; value JSON `{"worker", "group", "url", "partitions", "at"}`. Of two workers that claim one
+partition the later record counts. Each announcement also measures this machine's clock against the broker's append
+time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from engine.conditions.instants import format_instant
-from engine.worker.clients import close_quietly, plain_producer, reader
+from engine.worker.clients import close_quietly, plain_producer, reader, wait_event
 from engine.worker.clock import Skew, wall
 from engine.worker.settings import Settings
 
@@ -55,7 +56,8 @@ class Roster:
     async def stop(self) -> None:
         """Tells that this worker owns nothing any more."""
         try:
-            await asyncio.wait_for(self._send([]), 2.0)
+            async with asyncio.timeout(2.0):
+                await self._send([])
         except (KafkaError, TimeoutError) as error:
             log.warning("Could not announce the end of this worker: %r", error)
         await close_quietly(self._producer)
@@ -73,7 +75,8 @@ class Roster:
     async def announce(self) -> None:
         """Announces this worker now, and measures the skew. Raises KafkaError, TimeoutError."""
         before = wall()
-        told = await asyncio.wait_for(self._send(self._owned()), SEND_SECONDS)
+        async with asyncio.timeout(SEND_SECONDS):
+            told = await self._send(self._owned())
         after = wall()
         if told.timestamp_type == LOG_APPEND_TIME:
             self._skew.measure(before, told.timestamp, after)
@@ -81,10 +84,7 @@ class Roster:
     async def run_announcing(self) -> None:
         """Announces regularly and on change, until cancelled."""
         while True:
-            try:
-                await asyncio.wait_for(self._changed.wait(), ANNOUNCE_SECONDS)
-            except TimeoutError:
-                pass
+            await wait_event(self._changed, ANNOUNCE_SECONDS)
             self._changed.clear()
             try:
                 await self.announce()

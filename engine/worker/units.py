@@ -1,4 +1,4 @@
-"""Units of work that partition loops hand to the agents: what is computed, apart from what is committed (DESIGN.md 7, 8).
+"""Units of work that partition loops hand to the agents: what is computed, apart from what is committed (DESIGN.md 7).
 
 An agent runs one unit at a time and gives its outcome back through the unit's future, errors included: the loop that
 waits decides what to do, and the agent goes on with the next.
