@@ -186,8 +186,7 @@ class LocalBroker:
             self._keep([run, *MEMORY[self._memory], *command[1:], "kafka.Kafka", str(configuration)], log.fileno())
 
     def _format(self, command: Sequence[str], configuration: Path, log: int) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        words = [*command, "format", "-t", cluster, "-c", str(configuration)]
+        words = [*command, "format", "-t", cluster_id(uuid.uuid4()), "-c", str(configuration)]
         if subprocess.run(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False).returncode:
             raise BrokerError(f"Kafka could not format {self.folder}:\n{self.tail()}")
 
@@ -246,6 +245,12 @@ class LocalBroker:
             return "(no log)"
         said = [line[:300] for line in lines if not line.startswith("\tat ")]
         return "\n".join(said[-LOG_LINES:])
+
+
+def cluster_id(number: uuid.UUID) -> str:
+    """The 22 characters by which Kafka names a cluster; never a leading hyphen, which its tools take for an option."""
+    text = base64.urlsafe_b64encode(number.bytes).decode().rstrip("=")
+    return f"A{text[1:]}" if text.startswith("-") else text
 
 
 def free_port() -> int:

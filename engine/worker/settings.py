@@ -128,12 +128,12 @@ class Settings(BaseModel):
         "1 to 200 letters, digits, '.', '_' or '-'",
     )
     data_dir: Path = Field(
-        Path(".segment-engine"),
+        default=Path(".segment-engine"),
         description="folder of the local stores; a cache that may be lost",
         json_schema_extra={"allowed": "a folder"},
     )
     input_topics: Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_different)] = Field(
-        ("events.clicks", "events.purchases", "events.opt-outs", "events.messages", "events.contacts"),
+        default=("events.clicks", "events.purchases", "events.opt-outs", "events.messages", "events.contacts"),
         min_length=1,
         max_length=64,
         description="topics that facts are read from",
@@ -141,7 +141,7 @@ class Settings(BaseModel):
     )
     partitions: int = _number(4, 1, 4096, "partitions of every input topic, and of what is kept by contact")
     clock: Literal["wall", "events"] = Field(
-        "wall",
+        default="wall",
         description="whether partition clocks follow the wall when caught up, or only the events",
         json_schema_extra={"allowed": "wall or events"},
     )
@@ -166,11 +166,13 @@ class Settings(BaseModel):
     )
 
     segment_topics: Switch = Field(
-        True,
+        default=True,
         description="one topic a segment beside segments.transitions",
         json_schema_extra={"allowed": "on or off"},
     )
-    members_topic: Switch = Field(True, description="keep segments.members", json_schema_extra={"allowed": "on or off"})
+    members_topic: Switch = Field(
+        default=True, description="keep segments.members", json_schema_extra={"allowed": "on or off"}
+    )
     segment_topics_max: int = _number(1_000, 0, 10_000, "topics of single segments; apply refuses the next")
     segment_topic_partitions: int = _number(1, 1, 64, "partitions of the topic of a single segment")
     replication: int = _number(0, 0, 15, "copies of each new topic; 0: three, or as many as there are brokers")

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 import topics
 from deploy.local_broker import BrokerError, LocalBroker
+from deploy.local_broker.broker import cluster_id
 from deploy.local_broker.kafka import properties
 
 HOLDER = """
@@ -47,6 +49,12 @@ def test_the_configuration_is_one_node_on_the_loopback(tmp_path: Path) -> None:
     assert settings["transaction.state.log.min.isr"] == "1"
     assert settings["log.retention.ms"] == "5"
     assert settings["auto.create.topics.enable"] == "true"
+
+
+def test_a_cluster_id_is_never_taken_for_an_option() -> None:
+    first = uuid.UUID(bytes=b"\xfb" + bytes(15))  # a leading hyphen in base64, as one in 64 has
+    assert cluster_id(first) == "A" + "w" + "A" * 20
+    assert len(cluster_id(uuid.UUID(int=0))) == 22
 
 
 def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
