@@ -1,16 +1,18 @@
 """`aggregate`: sum, avg, min, max, count, distinct, first or last of a property over the events that have it.
 
-No such event: `sum`, `count` and `distinct` are 0, the others have no value and meet nothing but `exists: false`. Of a list, each
+No such event: `sum`, `count` and `distinct` are 0, the others have no value and meet nothing but `exists: false`. Of
+a list, each
 element counts that passes the tests on the same list.
 
->>> spent = Aggregate.model_validate({"aggregate": {"fn": "sum", "of": "amount", "event": "purchase", "within": "P90D", "is": {"gte": 500}}})
->>> spent.describe()
+>>> rule = {"fn": "sum", "of": "amount", "event": "purchase", "within": "P90D", "is": {"gte": 500}}
+>>> Aggregate.model_validate({"aggregate": rule}).describe()
 'the sum of amount of purchase within P90D is at least 500'
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -55,7 +57,7 @@ class Aggregate(Document):
             enough = _enough(options.is_) if options.fn == "sum" else None
             total = scope.share(WindowTotal(options.fn, intake, identity, read, window, enough))
             return _of_window(options, total) if enough is None else _reaches(total, enough)
-        passes = compile_values(options.is_)
+        passes = figure_test(options.is_)
         if window is None:
             value = scope.share(EverValue(options.fn, intake, identity, read))
             return _of_values(passes, value)
@@ -78,6 +80,13 @@ class Aggregate(Document):
         text += f" since {options.since}" if options.since else ""
         text += f" until {options.until}" if options.until else ""
         return f"{text} {words(options.is_)}"
+
+
+def figure_test(test: Test) -> Callable[[list[Any]], bool]:
+    """The test of a figure; where there is none it meets nothing but `exists: false`."""
+    passes = compile_values(test)
+    without = all(name == "exists" and not operand for name, operand in test.operators())
+    return lambda figure: passes(figure) if figure else without
 
 
 def _enough(test: Test) -> int | None:
@@ -116,7 +125,7 @@ def _reaches(feature: WindowTotal, enough: int) -> Evaluate:
 
 
 def _of_window(options: AggregateOptions, feature: WindowTotal) -> Evaluate:
-    key, figure, passes = feature.key, feature.figure, compile_values(options.is_)
+    key, figure, passes = feature.key, feature.figure, figure_test(options.is_)
 
     def evaluate(contact: Contact, t: int) -> Verdict:
         value = contact.features.get(key)
@@ -127,7 +136,7 @@ def _of_window(options: AggregateOptions, feature: WindowTotal) -> Evaluate:
 
 
 def _of_total(options: AggregateOptions, feature: EverTotal) -> Evaluate:
-    key, figure, passes = feature.key, feature.figure, compile_values(options.is_)
+    key, figure, passes = feature.key, feature.figure, figure_test(options.is_)
 
     def evaluate(contact: Contact, t: int) -> Verdict:
         total, number = contact.features.get(key) or (0, 0)
@@ -136,12 +145,11 @@ def _of_total(options: AggregateOptions, feature: EverTotal) -> Evaluate:
     return evaluate
 
 
-def _of_values(passes: object, feature: EverValue | WindowEnds | WindowValues) -> Evaluate:
-    assert callable(passes)
+def _of_values(passes: Callable[[list[Any]], bool], feature: EverValue | WindowEnds | WindowValues) -> Evaluate:
     key, figure = feature.key, feature.figure
 
     def evaluate(contact: Contact, t: int) -> Verdict:
         found, until = figure(contact.features.get(key), t)
-        return bool(passes(found)), until
+        return passes(found), until
 
     return evaluate

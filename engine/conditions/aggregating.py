@@ -23,7 +23,8 @@ INT_MAX = (1 << 63) - 1
 
 
 def value_reader(path: str, where: Where) -> ValueReader:
-    """A function from a fact to the values at `path`; of a list, only the elements that pass the tests on the same list.
+    """A function from a fact to the values at `path`; of a list, only the elements that pass the tests on the same
+    list.
 
     A purchase that refunds have lessened shows what is left as its `amount`.
     """
@@ -73,7 +74,8 @@ def _element_test(
 
 
 def storable(value: Any) -> Any:
-    """A JSON value as the state can hold it: whole numbers beyond 64 bits become their text, which compares as a number."""
+    """A JSON value as the state can hold it: whole numbers beyond 64 bits become their text, which compares as a
+    number."""
     kind = type(value)
     if kind is int and not -INT_MAX <= value <= INT_MAX:
         return str(value)
@@ -145,14 +147,15 @@ class EverTotal(_Totals):
         return [within_bounds(total + a - b), count + n - m]
 
 
-class NeedsHistory(Exception):  # noqa: N818 - a request, not an error
+class NeedsHistory(Exception):
     """The value was shortened and this fact needs what was dropped: fold it anew from the history."""
 
 
 class WindowTotal(_Totals):
     """`[end of its window, millionths]` of each value, by end.
 
-    With `enough`, only the newest values that reach it are kept, as older ones end before them and can't matter; a negative
+    With `enough`, only the newest values that reach it are kept, as older ones end before them and can't matter; a
+    negative
     value breaks that rule, so while one is in the window everything is kept.
     """
 

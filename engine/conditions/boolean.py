@@ -1,6 +1,7 @@
 """`all`, `any`, `none`, `not`: and, or, nor, not.
 
-`all` that is false holds at least until the last of its false parts may change; `any` that is true at least until the last of
+`all` that is false holds at least until the last of its false parts may change; `any` that is true at least until the
+last of
 its true parts; otherwise the earliest part decides (DESIGN.md 4).
 """
 
@@ -22,7 +23,8 @@ Children = Annotated[list["Condition"], Field(min_length=1, max_length=CHILDREN_
 
 
 def every(parts: list[Evaluate], wanted: bool) -> Evaluate:
-    """A verdict that is `wanted` only where every part is; `wanted=True` makes `all`, False makes the reverse of `any`."""
+    """A verdict that is `wanted` only where every part is; `wanted=True` makes `all`, False makes the reverse of
+    `any`."""
 
     def evaluate(contact: Contact, t: int) -> Verdict:
         earliest, last = NEVER, -1
@@ -95,7 +97,7 @@ class NoneOf(Document):
 class Not(Document):
     """`not: …`: the condition is false."""
 
-    not_: Annotated["Condition", Field(alias="not")]
+    not_: Annotated[Condition, Field(alias="not")]
 
     def compile(self, scope: Scope) -> Evaluate:
         """Not."""

@@ -11,7 +11,8 @@ from engine.conditions.instants import NEVER
 NO_AS_OF = -1
 """As-of of a contact without any fact: before every instant."""
 SEQUENCE, SINCE, UNTIL = 0, 1, 2
-"""Places in a membership entry: transitions so far (odd: a member), instant of the last one, instant of the next check."""
+"""Places in a membership entry: transitions so far (odd: a member), instant of the last one, instant of the next
+check."""
 
 
 class Contact(msgspec.Struct, array_like=True):

@@ -1,6 +1,7 @@
 """How often events happened in a window: the feature and the verdict that `did`, `quiet` and others share.
 
-In a window the value is the list of the instants at which the last matching events stop counting, ascending, no longer than
+In a window the value is the list of the instants at which the last matching events stop counting, ascending, no
+longer than
 the greatest number that the test can tell apart; without a window it is a plain count.
 """
 

@@ -26,7 +26,7 @@ class Document(BaseModel):
 
 def mistake(kind: str, problem: str, hint: str) -> PydanticCustomError:
     """An error of a document's author: what is wrong, and what is allowed there."""
-    return PydanticCustomError(kind, "{problem}; {hint}", {"problem": problem, "hint": hint})  # type: ignore[arg-type]
+    return PydanticCustomError(kind, "{problem}; {hint}", {"problem": problem, "hint": hint})
 
 
 def _duration(value: Any) -> Duration:

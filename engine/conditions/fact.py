@@ -15,7 +15,8 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 class Fact(msgspec.Struct):
     """One event, read and normalised; built by `engine.membership.facts.read_fact`.
 
-    `at` is in milliseconds and never after `arrival`; `arrival` is None where nobody knows it (replay without `arrives`).
+    `at` is in milliseconds and never after `arrival`; `arrival` is None where nobody knows it (replay without
+    `arrives`).
     `left` is set on a purchase that refunds have lessened: what is left of its `amount`, in millionths.
     """
 

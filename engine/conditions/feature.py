@@ -1,6 +1,7 @@
 """Features: what is kept up to date per contact from events, shared by every condition that asks for the same.
 
-A feature names the facts it takes (`Intake`), adds one fact to its value, and can be folded anew from a history. Its key is
+A feature names the facts it takes (`Intake`), adds one fact to its value, and can be folded anew from a history. Its
+key is
 a digest of its identity: events, tests, window, operator, threshold and time zone together.
 """
 
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
+
+from pydantic import Field
 
 from engine.conditions.document import Document, EventNames
 from engine.conditions.fact import Fact
@@ -27,7 +30,7 @@ class EventDocument(Document):
     """`event` and `where`: which events are meant."""
 
     event: EventNames
-    where: Where = {}
+    where: Where = Field(default_factory=dict)
 
 
 class BoundedDocument(EventDocument):
@@ -114,11 +117,13 @@ class Feature:
         self.intakes = intakes
 
     def add(self, value: Any, fact: Fact, role: int, as_of: int) -> Any:
-        """The value with one more fact, taken in `role`; what can no longer count at or after `as_of` may be dropped."""
+        """The value with one more fact, taken in `role`; what can no longer count at or after `as_of` may be
+        dropped."""
         raise NotImplementedError(type(self))
 
     def fold(self, facts: Iterable[Fact], as_of: int) -> Any:
-        """The value from facts in order of `at`, then arrival; of an ordered feature's facts at one instant, role 0 first."""
+        """The value from facts in order of `at`, then arrival; of an ordered feature's facts at one instant, role 0
+        first."""
         taken = [(fact, intake.role) for fact in facts for intake in self.intakes if intake.takes(fact)]
         if self.ordered:
             taken.sort(key=lambda pair: (pair[0].at, pair[1]))

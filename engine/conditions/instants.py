@@ -1,6 +1,7 @@
 """Instants and durations: integer milliseconds since the epoch inside, RFC 3339 and ISO 8601 outside (DESIGN.md 2, 4).
 
-Days and weeks are fixed lengths; months and years add by calendar in a time zone, keep the wall time, clamp at month end,
+Days and weeks are fixed lengths; months and years add by calendar in a time zone, keep the wall time, clamp at month
+end,
 take the later side of a gap and the earlier of an overlap.
 """
 

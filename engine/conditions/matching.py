@@ -1,4 +1,5 @@
-"""Pairs of events that must agree on a property, as `streak` and `missed` name them: a type, a list of types, or `{event, where}`."""
+"""Pairs of events that must agree on a property, as `streak` and `missed` name them: a type, a list of types, or
+`{event, where}`."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ Events = Annotated[EventDocument, BeforeValidator(_short_form)]
 
 
 def matcher(path: str | None) -> Callable[[Fact], str | None]:
-    """A function from a fact to the text that agreeing facts share; None where the property is missing, "" without a path."""
+    """A function from a fact to the text that agreeing facts share; None where the property is missing, "" without a
+    path."""
     if path is None:
         return lambda fact: ""
     if "." not in path:

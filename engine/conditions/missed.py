@@ -1,6 +1,8 @@
-"""`missed`: after some `after` event no agreeing `expect` event came in time. "Viewed, not put in the cart for two hours".
+"""`missed`: after some `after` event no agreeing `expect` event came in time. "Viewed, not put in the cart for two
+hours".
 
-True at t when some `after` event at a has a + within ≤ t (< a + within + for) and no `expect` event agreeing on `match` lies in
+True at t when some `after` event at a has a + within ≤ t (< a + within + for) and no `expect` event agreeing on
+`match` lies in
 [a, t]; one at exactly a + within is in time.
 
 >>> Missed.model_validate({"missed": {"after": "product_view", "expect": "cart_add", "within": "PT2H"}}).describe()

@@ -24,13 +24,12 @@ def millionths(value: Any) -> int | None:
     """
     kind = type(value)
     if kind is int:
-        return value * MILLION if -AMOUNT_MAX < value < AMOUNT_MAX else None  # type: ignore[no-any-return]
+        whole: int = value * MILLION
+        return whole if -AMOUNT_MAX < value < AMOUNT_MAX else None
     if kind is float and -_QUICK < value < _QUICK:
         scaled = value * MILLION
         whole = round(scaled)
-        if (
-            abs(scaled - whole) < 0.25
-        ):  # the product is off by far less than that; nearer to a half, the decimal decides
+        if abs(scaled - whole) < 0.25:  # the product is off by far less; nearer to a half, the decimal decides
             return whole
     found = number(value)
     if found is None:

@@ -1,4 +1,5 @@
-"""Paths into properties and attributes: names with dots between them, through objects and into every element of lists."""
+"""Paths into properties and attributes: names with dots between them, through objects and into every element of
+lists."""
 
 from __future__ import annotations
 

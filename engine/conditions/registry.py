@@ -1,4 +1,5 @@
-"""Every kind of condition, and the one type that stands for any of them: an object with the condition's name as its only key."""
+"""Every kind of condition, and the one type that stands for any of them: an object with the condition's name as its
+only key."""
 
 from __future__ import annotations
 

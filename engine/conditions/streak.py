@@ -1,6 +1,7 @@
 """`streak`: the trailing run of `of` events that no agreeing `without` event answered is at least so long.
 
-Those younger than `grace` are passed over; without `match` an answer settles all before it. "Three messages unread in a row".
+Those younger than `grace` are passed over; without `match` an answer settles all before it. "Three messages unread in
+a row".
 
 >>> streak = Streak.model_validate({"streak": {"of": "message_sent", "without": "message_read", "at_least": 3}})
 >>> streak.describe()
@@ -38,7 +39,8 @@ class StreakOptions(Document):
 
 
 class Run(Feature):
-    """The last `of` events, oldest first: `[instant from which it is looked at, what it agrees on, 1 while unanswered]`."""
+    """The last `of` events, oldest first: `[instant from which it is looked at, what it agrees on, 1 while
+    unanswered]`."""
 
     ordered: ClassVar[bool] = True
 

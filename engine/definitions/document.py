@@ -102,10 +102,12 @@ class Segment(Document):
     timezone: Annotated[str, BeforeValidator(_timezone)] = "UTC"
     mailable: Annotated[StrictBool | Mailable, BeforeValidator(_mailable)] = True
     group: Group | None = None
-    hidden_from: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=1_000)] = []
-    payload: Annotated[list[Path], Field(max_length=PAYLOAD_MAX)] = []
-    include: Contacts = []
-    exclude: Contacts = []
+    hidden_from: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=1_000)] = Field(
+        default_factory=list
+    )
+    payload: Annotated[list[Path], Field(max_length=PAYLOAD_MAX)] = Field(default_factory=list)
+    include: Contacts = Field(default_factory=list)
+    exclude: Contacts = Field(default_factory=list)
     topic: StrictBool = True
     when: Condition | None = None
 
@@ -139,7 +141,8 @@ class Segment(Document):
 
 
 def canonical(segment: Segment) -> dict[str, Any]:
-    """The segment as plain JSON, defaults filled and lists of contacts sorted: equal for definitions that mean the same."""
+    """The segment as plain JSON, defaults filled and lists of contacts sorted: equal for definitions that mean the
+    same."""
     found: dict[str, Any] = segment.model_dump(mode="json", by_alias=True, exclude_none=True)
     for pins in ("include", "exclude", "hidden_from"):
         found[pins] = sorted(set(found[pins]))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DefinitionError:
-    """One mistake. `path` is such as `when.all[1].did.within`; `line` and `column` count from 1, None where there is no text."""
+    """One mistake. `path` is such as `when.all[1].did.within`; `line` and `column` count from 1, None where there is
+    no text."""
 
     path: str
     text: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.conditions.in_segment import InSegment
@@ -54,7 +54,7 @@ def judging_order(segments: Sequence[Segment]) -> list[Segment]:
         if unit in done:
             if not done[unit]:
                 start = next(index for index, (on_path, _) in enumerate(path) if on_path == unit)
-                raise Cycle(_spoken(path[start:], unit_of))
+                raise Cycle(_spoken(path[start:]))
             return
         done[unit] = False
         for name in units[unit]:
@@ -71,6 +71,6 @@ def judging_order(segments: Sequence[Segment]) -> list[Segment]:
     return order
 
 
-def _spoken(path: list[tuple[str, str]], unit_of: Mapping[str, str]) -> list[str]:
+def _spoken(path: list[tuple[str, str]]) -> list[str]:
     names = list(dict.fromkeys(name for _, name in path))
     return [*names, names[0]]

@@ -194,7 +194,7 @@ def _mistake(error: Any, document: Any, places: Places, name: str) -> Definition
     place = _existing(place, document) if error["type"] != "missing" else place
     near = next((places[place[:end]] for end in range(len(place), -1, -1) if place[:end] in places), (None, None))
     value = _at(document, place)
-    problem, hint = _words(error, place, value, document)
+    problem, hint = _words(error, place, value)
     return DefinitionError(path_text(place), _short(value), problem, hint, name, *near)
 
 
@@ -202,13 +202,13 @@ def _existing(place: Place, document: Any) -> Place:
     """The part of a place that is in the document: pydantic also names the kinds it tried."""
     found: list[str | int] = []
     for part in place:
-        if (isinstance(document, dict) and part in document) or (
-            isinstance(document, list) and isinstance(part, int) and part < len(document)
-        ):
+        if isinstance(document, dict) and part in document:
+            document = document[str(part)]
+        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
             document = document[part]
-            found.append(part)
-        elif isinstance(document, dict) and part == "[key]":
-            break
+        else:
+            continue
+        found.append(part)
     return tuple(found)
 
 
@@ -226,7 +226,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-def _words(error: Any, place: Place, value: Any, document: Any) -> tuple[str, str]:
+def _words(error: Any, place: Place, value: Any) -> tuple[str, str]:
     context = error.get("ctx") or {}
     if "problem" in context:
         return str(context["problem"]), str(context["hint"])

@@ -27,7 +27,8 @@ class Contacts(Protocol):
 
 
 class Batch:
-    """Changed contacts, new facts by contact (one journal chunk each: number `contact.journal_next - 1`), transitions, counts."""
+    """Changed contacts, new facts by contact (one journal chunk each: number `contact.journal_next - 1`),
+    transitions, counts."""
 
     __slots__ = ("contacts", "deadlines", "duplicates", "facts", "journal", "late", "transitions")
 

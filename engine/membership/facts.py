@@ -1,6 +1,7 @@
 """Reading a record: an event of DESIGN.md 3, or the reason why it is none.
 
-What is accepted here can be judged without error: the text is UTF-8 and JSON throughout, the instant is usable, ids and types are
+What is accepted here can be judged without error: the text is UTF-8 and JSON throughout, the instant is usable, ids
+and types are
 within their bounds.
 """
 
@@ -40,7 +41,8 @@ _decode = msgspec.json.Decoder(Fact).decode
 def read_fact(value: bytes, *, arrival: int | None, fallback_id: str, skew: int, max_bytes: int) -> Fact | Rejected:
     """The fact in a record's value.
 
-    `arrival` is in milliseconds (None: unknown), `fallback_id` its id where it names none, `skew` how many milliseconds `at` may
+    `arrival` is in milliseconds (None: unknown), `fallback_id` its id where it names none, `skew` how many
+    milliseconds `at` may
     be after `arrival`.
     """
     if len(value) > max_bytes:
@@ -53,15 +55,14 @@ def read_fact(value: bytes, *, arrival: int | None, fallback_id: str, skew: int,
     except (msgspec.DecodeError, RecursionError) as error:
         return _undecodable(error)
     contact, event_type = fact.contact, fact.type
-    if not contact or len(contact) * 4 > CONTACT_BYTES_MAX and len(contact.encode()) > CONTACT_BYTES_MAX:
+    if not contact or (len(contact) * 4 > CONTACT_BYTES_MAX and len(contact.encode()) > CONTACT_BYTES_MAX):
         return Rejected(
             "bad_contact", f"contact has {len(contact.encode())} bytes; 1 to {CONTACT_BYTES_MAX} are allowed"
         )
     if (
         not event_type
         or "*" in event_type
-        or len(event_type) * 4 > TYPE_BYTES_MAX
-        and len(event_type.encode()) > TYPE_BYTES_MAX
+        or (len(event_type) * 4 > TYPE_BYTES_MAX and len(event_type.encode()) > TYPE_BYTES_MAX)
     ):
         return Rejected("bad_type", f"type {event_type[:80]!r} is not a text of 1 to {TYPE_BYTES_MAX} bytes without *")
     if event_type in UNSUPPORTED:

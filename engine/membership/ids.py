@@ -1,6 +1,7 @@
 """Which event ids a contact has seen: the same id again within `DEDUP` of the first one's arrival is a duplicate.
 
-The last few ids are in the contact's state. Older ones are in its journal, which is append-only; they are read from there only
+The last few ids are in the contact's state. Older ones are in its journal, which is append-only; they are read from
+there only
 for contacts that have so many facts, and remembered while there is room.
 """
 

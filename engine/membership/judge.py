@@ -22,7 +22,8 @@ def judge(
 ) -> Outcome:
     """Judge `segments` at `t` and note who is in, since when and until when, in `contact.members`.
 
-    `segments` are in judging order and closed under nesting and groups (`WorkspacePlan.together`). Returns the changes, all
+    `segments` are in judging order and closed under nesting and groups (`WorkspacePlan.together`). Returns the
+    changes, all
     exits before all enters, and the earliest instant at which one of these segments must be judged again.
     """
     members = contact.members

@@ -21,13 +21,14 @@ NO_CLOCK = -1
 class Partition:
     """Facts in, transitions out, for the contacts of one partition.
 
-    `grace`, `dedup` and `journal_retention` are in milliseconds. `owns` tells whether a contact's store key belongs here; it is asked
+    `grace`, `dedup` and `journal_retention` are in milliseconds. `owns` tells whether a contact's store key belongs
+    here; it is asked
     for pinned contacts that no fact has named.
     """
 
     def __init__(
         self, plan: Plan, contacts: Contacts, *, clock: int = NO_CLOCK, grace: int, dedup: int, journal_retention: int,
-        owns: Callable[[bytes], bool] = lambda key: True,
+        owns: Callable[[bytes], bool] | None = None,
     ) -> None:  # fmt: skip
         self.plan = plan
         self.clock = clock
@@ -50,7 +51,8 @@ class Partition:
         return self._due[0][0] if self._due else NEVER
 
     def take(self, facts: Sequence[Fact]) -> None:
-        """Take facts in the order given; the clock follows them by `grace`. Other contacts' deadlines wait for `pass_time`."""
+        """Take facts in the order given; the clock follows them by `grace`. Other contacts' deadlines wait for
+        `pass_time`."""
         plan, contacts, batch, grace = self.plan, self._contacts, self.batch, self._grace
         fingerprint = plan.fingerprint
         is_new = self._ids.is_new
@@ -58,8 +60,6 @@ class Partition:
             clock = old_clock = self.clock
             if fact.at - grace > clock:
                 clock = self.clock = max(fact.at - grace, 0)
-            if self._pins_wait:
-                self._place_pins()
             key = fact.key
             workspace = plan.workspace(fact.workspace)
             contact = contacts.get(key)
@@ -99,8 +99,6 @@ class Partition:
         """
         if to is not None and to > self.clock:
             self.clock = to
-        if self._pins_wait and self.clock != NO_CLOCK:
-            self._place_pins()
         clock, due, contacts, batch = self.clock, self._due, self._contacts, self.batch
         found: list[tuple[int, bytes]] = []
         while due and due[0][0] < clock and len(found) < limit:
@@ -146,11 +144,17 @@ class Partition:
         take_up_plan(self.plan, workspace, contact, key, self.clock, lambda: self._history(key, contact), self.batch)
         self.batch.contacts[key] = contact
 
-    def _place_pins(self) -> None:
-        """Make contacts known that a segment includes by name and no fact has named yet."""
+    def place_pins(self) -> None:
+        """Make contacts known, as of the clock, that a segment includes by name and no fact has named yet.
+
+        For when the facts so far are all taken: a contact whose facts are still to be read is known as of the first
+        of them.
+        """
+        if not self._pins_wait or self.clock == NO_CLOCK:
+            return
         self._pins_wait = False
         for key, _ in self.plan.pinned():
-            if self._contacts.get(key) is None and self._owns(key):
+            if self._contacts.get(key) is None and (self._owns is None or self._owns(key)):
                 contact = Contact(known_at=self.clock)
                 self._contacts.put(key, contact)
                 self._take_up(key, contact)

@@ -81,7 +81,8 @@ class WorkspacePlan:
             for contact in document.exclude:
                 self.pins.setdefault(contact, {})[rank] = False
         self.everyone: tuple[int, ...] = ()
-        """Ranks of the segments that are not simply false of a contact of whom nothing is known; set by compile_plan."""
+        """Ranks of the segments that are not simply false of a contact of whom nothing is known; set by
+        compile_plan."""
         self._types: dict[str, tuple[list[Probe], dict[int, tuple[int, ...]]]] = {}
         self._touched: dict[tuple[int, ...], tuple[PlannedSegment, ...]] = {}
 
@@ -154,7 +155,8 @@ class WorkspacePlan:
         return found
 
     def touched(self, event_type: str, bits: int) -> tuple[int, ...]:
-        """The ranks of the segments that use a feature whose probe passed. Thresholds of one feature would be told apart here."""
+        """The ranks of the segments that use a feature whose probe passed. Thresholds of one feature would be told
+        apart here."""
         probes, cache = self.probes(event_type)
         ranks = cache.get(bits)
         if ranks is None:

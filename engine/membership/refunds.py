@@ -1,6 +1,7 @@
 """Refunds: which purchases they lessen, and by how much (DESIGN.md 3).
 
-The refunds of one order, in order of `at` and arrival, each take their amount (without one: everything) from the purchases with
+The refunds of one order, in order of `at` and arrival, each take their amount (without one: everything) from the
+purchases with
 that order id that are no later than 30 days after the refund, the earliest first, until it is used up.
 """
 
@@ -27,7 +28,8 @@ def order_of(fact: Fact) -> str | None:
 
 
 def effective(history: Sequence[Fact]) -> list[Fact]:
-    """The facts in order of `at`, then arrival, as refunds leave them: lessened purchases with `left`, used-up ones gone.
+    """The facts in order of `at`, then arrival, as refunds leave them: lessened purchases with `left`, used-up ones
+    gone.
 
     `history` is in the order in which the facts were taken.
     """

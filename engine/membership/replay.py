@@ -81,7 +81,9 @@ class Replay:
 
     def until(self, instant: int) -> list[Transition]:
         """Let time pass to `instant` (ms): deadlines strictly before it fire."""
-        return self._advance(instant)
+        found = self._advance(instant)
+        self.partition.place_pins()
+        return found + self._commit()
 
     def apply(self, segment: Segment) -> list[Transition]:
         """Put a new or changed definition in force at the clock; the difference is published."""
@@ -112,6 +114,7 @@ class Replay:
     def _take_up(self) -> list[Transition]:
         self.partition.change_plan(self._plan())
         self.partition.fill(sorted(self.contacts.contacts))
+        self.partition.place_pins()
         return self._commit()
 
     def _refuse(self, refusal: Rejected) -> list[Transition]:

@@ -1,6 +1,7 @@
 """One contact: a fact is taken, deadlines fire, a changed plan is taken up (DESIGN.md 4 and 5).
 
-The steps change the contact in place and put what came of it into the batch. They read no clock and do no I/O: instants, plan and
+The steps change the contact in place and put what came of it into the batch. They read no clock and do no I/O:
+instants, plan and
 history are arguments.
 """
 
@@ -56,11 +57,16 @@ def take_fact(
     if first:
         pins = workspace.pins.get(fact.contact) if workspace.pins else None
         touched = tuple(sorted({*touched, *workspace.everyone, *(pins or ())}))
+    now_due = contact.deadline <= as_of
+    if now_due:  # a deadline at the very instant of the fact is checked with it
+        touched += due_ranks(workspace, contact, as_of)
     if not touched:
         return
     segments = workspace.together(touched)
     changes, until = judge(workspace, contact, fact.contact, segments, as_of)
-    if until < contact.deadline:
+    if now_due:
+        contact.deadline = next_deadline(contact)
+    elif until < contact.deadline:
         contact.deadline = until
     if changes:
         kind = fact.type
@@ -71,7 +77,7 @@ def take_fact(
             closing = False
         cause: Cause = ("list" if kind in ("list_added", "list_removed") else "event", fact.id, kind, at)
         leaving: Cause = ("opt_out", fact.id, kind, at) if closing else cause
-        publish(workspace, contact, fact.contact, changes, as_of, clock, late, cause, leaving, batch)
+        publish(contact, fact.contact, changes, as_of, clock, late, cause, leaving, batch)
 
 
 def _apply(
@@ -171,21 +177,26 @@ def fire(workspace: WorkspacePlan, contact: Contact, key: bytes, before: int, cl
     while contact.deadline < before:
         at = contact.deadline
         batch.deadlines += 1
-        by_key = workspace.by_key
-        due = [
-            segment.rank
-            for each, entry in contact.members.items()
-            if entry[UNTIL] <= at and (segment := by_key.get(each)) is not None
-        ]
+        due = due_ranks(workspace, contact, at)
         if due:
             contact_id = contact_id or split_key(key)[1]
-            changes, _ = judge(workspace, contact, contact_id, workspace.together(tuple(sorted(due))), at)
+            changes, _ = judge(workspace, contact, contact_id, workspace.together(due), at)
             if changes:
                 contact.as_of = at
-                publish(workspace, contact, contact_id, changes, at, clock, False, CLOCK, CLOCK, batch)
+                publish(contact, contact_id, changes, at, clock, False, CLOCK, CLOCK, batch)
         contact.deadline = next_deadline(contact)
         if contact.deadline <= at:
             raise Stuck(f"contact {key!r} has a deadline at {contact.deadline}, not after {at}")
+
+
+def due_ranks(workspace: WorkspacePlan, contact: Contact, at: int) -> tuple[int, ...]:
+    """The ranks of the segments whose answer may have changed by itself by `at`."""
+    by_key = workspace.by_key
+    return tuple(
+        segment.rank
+        for each, entry in contact.members.items()
+        if entry[UNTIL] <= at and (segment := by_key.get(each)) is not None
+    )
 
 
 def next_deadline(contact: Contact) -> int:
@@ -194,7 +205,7 @@ def next_deadline(contact: Contact) -> int:
 
 
 def publish(
-    workspace: WorkspacePlan, contact: Contact, contact_id: str, changes: Sequence[Change], at: int, clock: int, late: bool,
+    contact: Contact, contact_id: str, changes: Sequence[Change], at: int, clock: int, late: bool,
     entering: Cause, leaving: Cause, batch: Batch,
 ) -> None:  # fmt: skip
     """Put the changes into the batch as transitions."""
@@ -222,7 +233,8 @@ def publish(
 def take_up_plan(
     plan: Plan, workspace: WorkspacePlan, contact: Contact, key: bytes, clock: int, history: History, batch: Batch
 ) -> None:
-    """Bring a contact up to a changed plan: new features from its history, every segment judged, the difference published.
+    """Bring a contact up to a changed plan: new features from its history, every segment judged, the difference
+    published.
 
     The instant is the clock, or the contact's as-of where that is later.
     """
@@ -251,7 +263,7 @@ def take_up_plan(
                 )
     for change in changes:
         cause = ("backfill" if change[0].version == 1 else "definition", None, None, None)
-        publish(workspace, contact, contact_id, [change], t, clock, False, cause, cause, batch)
+        publish(contact, contact_id, [change], t, clock, False, cause, cause, batch)
     if len(batch.transitions) > published:
         contact.as_of = t
     contact.plan = plan.fingerprint

@@ -11,15 +11,18 @@ from engine.conditions.instants import NEVER, format_instant
 
 
 class Transition:
-    """One enter or exit of one contact in one segment. Instants in milliseconds; `not_before` NEVER: not without a new fact."""
+    """One enter or exit of one contact in one segment. Instants in milliseconds; `not_before` NEVER: not without a
+    new fact."""
 
     __slots__ = (
-        "at", "cause_at", "cause_id", "cause_kind", "cause_type", "change", "contact", "detected_at", "late", "not_before",
+        "at", "cause_at", "cause_id", "cause_kind", "cause_type", "change", "contact", "detected_at", "late",
+        "not_before",
         "payload", "segment", "sequence", "topic", "version", "workspace",
     )  # fmt: skip
 
     def __init__(
-        self, workspace: str, segment: str, version: int, contact: str, sequence: int, at: int, detected_at: int, late: bool, not_before: int,
+        self, workspace: str, segment: str, version: int, contact: str, sequence: int, at: int, detected_at: int,
+        late: bool, not_before: int,
         cause: tuple[str, str | None, str | None, int | None], payload: dict[str, Any] | None, topic: bool,
     ) -> None:  # fmt: skip
         self.workspace = workspace
@@ -42,7 +45,8 @@ class Transition:
         return transition_id(self.workspace, self.segment, self.contact, self.sequence, self.at)
 
     def __repr__(self) -> str:
-        return f"Transition({self.workspace}/{self.segment} {self.contact} {self.change} #{self.sequence} at {format_instant(self.at)})"
+        what = f"{self.workspace}/{self.segment} {self.contact} {self.change} #{self.sequence}"
+        return f"Transition({what} at {format_instant(self.at)})"
 
 
 def transition_id(workspace: str, segment: str, contact: str, sequence: int, at: int) -> str:

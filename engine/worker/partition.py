@@ -364,6 +364,8 @@ class PartitionLoop:
         to = None
         if self._settings.clock == "wall" and self._shared.skew.ok:
             to = self._time.target(self.lane.inbox, core.clock)
+            if to is not None:
+                core.place_pins()
         if core.next_deadline() >= max(core.clock, to or 0):
             self._left_due = not core.pass_time(to, 0)  # nothing is due: the clock alone moves
             return
