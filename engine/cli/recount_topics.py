@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from engine.cli.errors import UserError
 from engine.recount.instants import BEGINNING, instant, text_of
@@ -36,7 +36,8 @@ class Record(NamedTuple):
 
 async def read_topics(brokers: str, topics: Sequence[str]) -> list[Record]:
     """All committed records of the topics from their start to their present end; raises UserError."""
-    consumer = AIOKafkaConsumer(
+    consumer = AIOKafkaConsumer(  # without a group it assigns itself every partition of its topics
+        *topics,
         bootstrap_servers=brokers,
         isolation_level="read_committed",
         enable_auto_commit=False,
@@ -44,26 +45,22 @@ async def read_topics(brokers: str, topics: Sequence[str]) -> list[Record]:
     )
     try:
         await consumer.start()
+    except UnknownTopicOrPartitionError:
+        await consumer.stop()
+        raise UserError(f"not all of {', '.join(topics)} exist: see 'segment-engine topics verify'.") from None
     except KafkaError as error:
         await consumer.stop()
         raise UserError(f"Kafka at {brokers} can't be reached ({error}); is --brokers right?") from None
     try:
-        return await _read(consumer, topics)
+        return await _read(consumer)
     except KafkaError as error:
         raise UserError(f"Kafka at {brokers} failed while {', '.join(topics)} were read: {error}") from None
     finally:
         await consumer.stop()
 
 
-async def _read(consumer: Any, topics: Sequence[str]) -> list[Record]:
-    existing = await consumer.topics()
-    missing = [topic for topic in topics if topic not in existing]
-    if missing:
-        raise UserError(f"no such topic: {', '.join(missing)}. Make them with 'segment-engine topics create'.")
-    places = [
-        TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()
-    ]
-    consumer.assign(places)
+async def _read(consumer: Any) -> list[Record]:
+    places = list(consumer.assignment())
     await consumer.seek_to_beginning(*places)
     ends = await consumer.end_offsets(places)
     records: list[Record] = []

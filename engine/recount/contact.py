@@ -9,6 +9,7 @@ hold the two against each other.
 from __future__ import annotations
 
 import heapq
+from bisect import insort
 from collections.abc import Iterable
 from typing import Any
 
@@ -62,13 +63,16 @@ class Walk:
         at = max(fact.at, self._as_of)
         first = not self._past.facts
         in_order = fact.at >= self._looked
-        if self._past.add(fact) or first or not in_order or self._thorough:
-            leaves: Iterable[int] = range(len(self._plan.leaves))
+        minding = self._plan.minding(fact.type)
+        anew = self._past.add(fact) or first or self._thorough
+        if anew:
             self._choose_anew()
+        else:
+            self._choose(fact, minding)
+        if anew or not in_order:
+            leaves: Iterable[int] = range(len(self._plan.leaves))
             self._plan_anew(at)
         else:
-            minding = self._plan.minding(fact.type)
-            self._choose(fact, minding)
             self._plan_ahead(fact, minding, at)
             leaves = {*minding, *self._due(at)}
         if self._look(at, leaves) or first or consent_of(fact) is not None:
@@ -93,7 +97,7 @@ class Walk:
         for leaf in leaves:
             for choice, facts in zip(self._plan.leaves[leaf].choices, self._chosen[leaf], strict=True):
                 if choice.takes(fact):
-                    facts.append(fact)
+                    insort(facts, fact, key=Fact.place)
 
     def _choose_anew(self) -> None:
         gone = {line for line, left in self._past.left.items() if left is None}

@@ -50,11 +50,13 @@ def duration(text: str) -> Duration:
     return Duration(n["years"] * 12 + n["months"], seconds * 1000 + int((found["millis"] or "0").ljust(3, "0")))
 
 
-@lru_cache(maxsize=1 << 18)
 def add(at: int, length: Duration, zone: str) -> int:
     """`at` (ms) plus `length`: months keep the wall time of `zone` and clamp at month end; NEVER beyond year 9999."""
-    if not length.months:
-        return at + length.millis
+    return _by_calendar(at, length, zone) if length.months else at + length.millis
+
+
+@lru_cache(maxsize=1 << 18)
+def _by_calendar(at: int, length: Duration, zone: str) -> int:
     try:
         local = (_EPOCH + timedelta(milliseconds=at)).astimezone(ZoneInfo(zone))
         year, month = divmod(local.year * 12 + local.month - 1 + length.months, 12)

@@ -56,6 +56,7 @@ class Leaf:
     choices: tuple[Choice, ...] = ()
     lengths: Mapping[str, Duration] = field(default_factory=dict)
     changes: tuple[tuple[Duration, ...], ...] = ()
+    values_of: dict[int, list[Any]] = field(default_factory=dict)  # by line: what a fact's properties give, read once
 
     def minds(self, kind: str) -> bool:
         """Whether a fact of this type can change the verdict."""
@@ -182,8 +183,10 @@ def _aggregate(leaf: Leaf, past: Past, chosen: Chosen, t: int) -> bool:
 def _values(leaf: Leaf, past: Past, fact: Fact) -> list[Any]:
     """What one fact gives to the aggregate; a purchase's `amount` is what refunds left of it."""
     of = path_of(leaf.spec["of"])
-    tests = [(path_of(path), test) for path, test in leaf.spec.get("where", {}).items()]
-    found = picked(fact.properties, of, tests)
+    found = leaf.values_of.get(fact.line)
+    if found is None:
+        tests = [(path_of(path), test) for path, test in leaf.spec.get("where", {}).items()]
+        found = leaf.values_of[fact.line] = picked(fact.properties, of, tests)
     if found and fact.type == "purchase" and of == ("amount",) and fact.line in past.left:
         return [past.left[fact.line]]
     return found
