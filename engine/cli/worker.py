@@ -37,12 +37,14 @@ def command(
 
     Several workers of one group share the partitions. SIGTERM ends it after the commits in hand.
     """
+    from engine.api.service import CannotListen, listen, serve
     from engine.worker.app import run_worker
 
     settings = settings_of(ctx, brokers=brokers, group=group, http_port=http_port, data_dir=data_dir)
     logging.getLogger("aiokafka").propagate = True
     try:
+        listening = listen(settings)
         cluster = asyncio.run(look(settings))
-    except NotPrepared as error:
+    except (CannotListen, NotPrepared) as error:
         raise UserError(str(error)) from None
-    run_worker(settings, cluster, loglevel=log_level.upper())
+    run_worker(settings, cluster, [lambda engine: serve(engine, listening)], loglevel=log_level.upper())

@@ -1,0 +1,143 @@
+"""Asking the owners: any worker answers for any contact by asking the one that runs its partition (DESIGN.md 9).
+
+A question that was passed on is answered from the asked worker's own partitions or not at all, so it never goes round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from heapq import merge
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+from engine.worker.engine import NotHere
+
+if TYPE_CHECKING:
+    from engine.worker.engine import SegmentEngine
+
+CONNECT_SECONDS: Final = 2.0
+CONTACT_SECONDS: Final = 5.0
+"""One look into a store; a busy worker's event loop may hold it up for a batch."""
+MEMBERS_SECONDS: Final = 60.0
+"""A page of members of a small segment reads every contact of the owner's partitions: some microseconds each."""
+CONNECTIONS_MAX: Final = 32
+
+
+class Unanswered(Exception):
+    """Partitions whose owner is not known or does not answer. The text names them."""
+
+    def __init__(self, numbers: Iterable[int], why: str) -> None:
+        self.numbers = sorted(numbers)
+        named = ", ".join(map(str, self.numbers))
+        super().__init__(f"{'partition' if len(self.numbers) == 1 else 'partitions'} {named}: {why}")
+
+
+class Peers:
+    """The workers of the group as one: `close` it."""
+
+    def __init__(self, engine: SegmentEngine, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """`transport` carries the questions; default: the network."""
+        self._engine = engine
+        limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
+        # Workers talk to each other directly, whatever proxy the environment names.
+        self._client = httpx.AsyncClient(limits=limits, trust_env=False, transport=transport)
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._client.aclose()
+
+    async def contact(self, workspace: str, contact: str) -> dict[str, Any] | None:
+        """A contact's state from whoever runs its partition; None when it is unknown. Raises Unanswered."""
+        try:
+            return await self._engine.contact(workspace, contact)
+        except NotHere as elsewhere:
+            number, url = elsewhere.number, elsewhere.url
+        if url is None:
+            raise Unanswered([number], "no worker is known to run it; it may be moving")
+        question = {"id": contact, "workspace": workspace}
+        status, found = await self._ask(url, "/contacts", question, CONTACT_SECONDS, [number])
+        return None if status == 404 else found
+
+    async def members(self, workspace: str, segment: str, after: str, limit: int) -> tuple[list[str], str | None]:
+        """At most `limit` ids of members after the id `after`, of all partitions, in the order of their bytes.
+
+        The second value is where to go on, None at the end. Raises Unanswered.
+        """
+        owners = self._owners()
+        asked = [self._members_of(url, numbers, workspace, segment, after, limit) for url, numbers in owners.items()]
+        pages = await asyncio.gather(*asked, self.own_members(workspace, segment, after, limit))
+        covered = {number for page in pages for number in page["partitions"]}
+        if missing := set(range(self._engine.settings.partitions)) - covered:
+            raise Unanswered(missing, "moved to another worker while it was asked")
+        ids: Iterable[str] = _distinct(merge(*(page["members"] for page in pages), key=str.encode))
+        # Behind the end of a page that is not its worker's last, that worker's members are not known.
+        end = min((page["next"].encode() for page in pages if page["next"] is not None), default=None)
+        if end is not None:
+            ids = takewhile(lambda each: each.encode() <= end, ids)
+        found = list(islice(ids, limit + 1))
+        more = len(found) > limit or end is not None
+        found = found[:limit]
+        return found, found[-1] if more else None
+
+    async def own_members(self, workspace: str, segment: str, after: str, limit: int) -> dict[str, Any]:
+        """The same of this worker's own partitions, which are named in `partitions`. Raises Unanswered."""
+        before = self._engine.partitions
+        try:
+            members, following = await self._engine.members(workspace, segment, after, limit)
+        except Exception as error:
+            if gone := set(before) - set(self._engine.partitions):  # its store was closed while it was read
+                raise Unanswered(gone, "moved to another worker while it was asked") from error
+            raise
+        kept = [number for number in before if number in self._engine.partitions]
+        return {"members": members, "next": following, "partitions": kept}
+
+    def _owners(self) -> dict[str, list[int]]:
+        """The partitions that others run, by where those answer."""
+        here = self._engine.partitions
+        owners: dict[str, list[int]] = {}
+        unknown = []
+        for number in range(self._engine.settings.partitions):
+            if number in here:
+                continue
+            url = self._engine.roster.owner_of(number)
+            if url is None:
+                unknown.append(number)
+            else:
+                owners.setdefault(url, []).append(number)
+        if unknown:
+            raise Unanswered(unknown, "no worker is known to run it; it may be moving")
+        return owners
+
+    async def _members_of(
+        self, url: str, numbers: list[int], workspace: str, segment: str, after: str, limit: int
+    ) -> dict[str, Any]:
+        question = {"workspace": workspace, "after": after, "limit": str(limit)}
+        path = f"/segments/{segment}/members"
+        _, page = await self._ask(url, path, question, MEMBERS_SECONDS, numbers)
+        if not isinstance(page, dict) or not {"members", "next", "partitions"} <= page.keys():
+            raise Unanswered(numbers, f"what answers at {url} is not a worker of this version")
+        return page
+
+    async def _ask(
+        self, url: str, path: str, question: dict[str, str], seconds: float, numbers: list[int]
+    ) -> tuple[int, Any]:
+        timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+        try:
+            answer = await self._client.get(url + path, params={**question, "own": "true"}, timeout=timeout)
+            if answer.status_code in (200, 404):
+                return answer.status_code, answer.json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise Unanswered(numbers, f"the owner at {url} does not answer ({type(error).__name__})") from error
+        raise Unanswered(numbers, f"the worker at {url} does not run it any more, or not yet")
+
+
+def _distinct(ids: Iterable[str]) -> Iterable[str]:
+    """Of equal neighbours the first: while a partition moves, two workers may both have it."""
+    last = None
+    for each in ids:
+        if each != last:
+            yield each
+            last = each

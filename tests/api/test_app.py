@@ -1,0 +1,203 @@
+"""The HTTP interface over engines that are stood in for: answers, errors, and workers that ask each other."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from engine.api.app import create_app
+from engine.api.peers import Peers
+from engine.definitions import parse_segment
+from engine.worker.engine import NotHere, SegmentEngine
+from engine.worker.metrics import Metrics
+from engine.worker.query import place
+
+BUYERS = parse_segment("segment: buyers\nname: Buyers\nwhen: {did: {event: purchase, within: P30D}}")
+PARTITIONS = 4
+
+
+class Stand:
+    """What the HTTP interface asks of an engine, over plain sets of contacts."""
+
+    def __init__(self, url: str, partitions: list[int]) -> None:
+        self.settings = SimpleNamespace(partitions=PARTITIONS)
+        self.metrics = Metrics()
+        self.definitions = SimpleNamespace(segments=lambda: [(BUYERS, 3)])
+        self.partitions = partitions
+        self.roster = SimpleNamespace(owner_of=lambda number: self.owners.get(number))
+        self.owners: dict[int, str] = {}
+        self.url = url
+        self.contacts: dict[tuple[str, str], dict[str, Any]] = {}
+        self.problems: list[str] = []
+
+    def know(self, contact: str) -> None:
+        if place("default", contact, PARTITIONS) in self.partitions:
+            self.contacts["default", contact] = {"contact": contact}
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        return not self.problems, {"problems": self.problems}
+
+    async def contact(self, workspace: str, contact: str) -> dict[str, Any] | None:
+        number = place(workspace, contact, PARTITIONS)
+        if number not in self.partitions:
+            raise NotHere(number, self.owners.get(number))
+        return self.contacts.get((workspace, contact))
+
+    async def members(self, workspace: str, segment: str, after: str, limit: int) -> tuple[list[str], str | None]:
+        ids = sorted((c for w, c in self.contacts if w == workspace and c.encode() > after.encode()), key=str.encode)
+        return ids[:limit], ids[limit - 1] if len(ids) > limit else None
+
+
+class Wires(httpx.AsyncBaseTransport):
+    """Carries requests to the workers' applications by host; a host that is not there does not answer."""
+
+    def __init__(self) -> None:
+        self.apps: dict[str, httpx.ASGITransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host not in self.apps:
+            raise httpx.ConnectTimeout("nobody there")
+        return await self.apps[request.url.host].handle_async_request(request)
+
+
+class Group:
+    """Workers w0, w1 … of one group, each with the partitions it runs, reaching each other without a network."""
+
+    def __init__(self, *owned: list[int]) -> None:
+        self.wires = Wires()
+        self.workers = [Stand(f"http://w{number}", partitions) for number, partitions in enumerate(owned)]
+        owners = {number: each.url for each in self.workers for number in each.partitions}
+        for name, worker in enumerate(self.workers):
+            worker.owners = owners
+            engine = cast(SegmentEngine, worker)
+            app = create_app(engine, Peers(engine, self.wires))
+            self.wires.apps[f"w{name}"] = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._client = httpx.AsyncClient(transport=self.wires)
+
+    def know(self, *contacts: str) -> None:
+        for worker in self.workers:
+            for contact in contacts:
+                worker.know(contact)
+
+    async def get(self, path: str, worker: int = 0, **params: str | int) -> tuple[int, Any]:
+        answer = await self._client.get(f"http://w{worker}{path}", params=params or None)
+        return answer.status_code, answer.json()
+
+
+async def test_health_and_metrics() -> None:
+    group = Group([0, 1, 2, 3])
+    assert await group.get("/live") == (200, {"live": True})
+    assert await group.get("/ready") == (200, {"ready": True, "problems": []})
+    group.workers[0].problems.append("restoring")
+    assert await group.get("/ready") == (503, {"ready": False, "problems": ["restoring"]})
+    answer = await httpx.AsyncClient(transport=group.wires).get("http://w0/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "segment_engine_facts_total" in answer.text
+
+
+async def test_any_worker_answers_for_any_contact() -> None:
+    group = Group([0, 2], [1, 3])
+    contacts = [f"c-{number}" for number in range(20)] + ["a/b", "a//b/", "имя ?&#", "..", ".", "%2F", "+"]
+    group.know(*contacts)
+    for worker in (0, 1):
+        for contact in contacts:
+            assert await group.get("/contacts", worker, id=contact) == (200, {"contact": contact})
+    for contact in ("c-7", "a/b"):
+        assert await group.get(f"/contacts/{contact}") == (200, {"contact": contact})
+    status, told = await group.get("/contacts/nobody")
+    assert (status, told["error"]) == (404, "unknown_contact")
+    assert (await group.get("/contacts/c-7", workspace="other"))[0] == 404
+
+
+@pytest.mark.parametrize("owned", [[[0, 1, 2, 3]], [[0, 2], [1, 3]], [[0], [1], [2], [3]], [[], [0, 1, 2, 3]]])
+@pytest.mark.parametrize("limit", [1, 7, 29, 30, 1000])
+async def test_members_are_paged_stably_and_completely(owned: list[list[int]], limit: int) -> None:
+    group = Group(*owned)
+    contacts = sorted([f"c-{number}" for number in range(28)] + ["яблоко", "Z/z"], key=str.encode)
+    group.know(*contacts)
+    found: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        status, page = await group.get("/segments/buyers/members", limit=limit, after=after)
+        assert status == 200
+        assert len(page["members"]) <= limit
+        found += page["members"]
+        after = page["next"]
+    assert found == contacts
+
+
+async def test_a_partition_without_an_owner_is_named() -> None:
+    group = Group([0, 1], [3])
+    status, told = await group.get("/segments/buyers/members")
+    assert (status, told["error"], told["partitions"]) == (503, "owner_unavailable", [2])
+    assert "partition 2: no worker is known to run it" in told["detail"]
+
+
+async def test_an_owner_that_does_not_answer_is_named() -> None:
+    group = Group([0, 1], [2, 3])
+    contact = next(c for c in map(str, range(99)) if place("default", c, PARTITIONS) == 3)
+    del group.wires.apps["w1"]
+    for path in ("/segments/buyers/members", f"/contacts/{contact}"):
+        status, told = await group.get(path)
+        assert status == 503
+        assert 3 in told["partitions"]
+        assert "http://w1 does not answer" in told["detail"]
+
+
+async def test_a_question_that_was_passed_on_goes_no_further() -> None:
+    group = Group([0, 1], [2, 3])
+    group.workers[1].partitions = []  # it gave them up, and nobody knows yet
+    contact = next(c for c in map(str, range(99)) if place("default", c, PARTITIONS) == 3)
+    status, told = await group.get(f"/contacts/{contact}")
+    assert (status, told["partitions"]) == (503, [3])
+    status, told = await group.get("/segments/buyers/members")
+    assert (status, told["partitions"]) == (503, [2, 3])
+
+
+async def test_segments_are_listed_and_shown_in_plain_words() -> None:
+    group = Group([0, 1, 2, 3])
+    _, listed = await group.get("/segments")
+    row = listed["segments"][0]
+    assert (row["segment"], row["name"], row["version"]) == ("buyers", "Buyers", 3)
+    assert row["conditions"] == "did purchase, within P30D"
+    assert await group.get("/segments", workspace="other") == (200, {"segments": []})
+    _, shown = await group.get("/segments/buyers")
+    assert shown["definition"]["when"]["did"]["within"] == "P30D"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "error"),
+    [
+        ("/nowhere", 404, "unknown_path"),
+        ("/segments/nobody", 404, "unknown_segment"),
+        ("/segments/nobody/members", 404, "unknown_segment"),
+        ("/segments/buyers/members?workspace=x", 404, "unknown_segment"),
+        ("/segments/buyers/members?limit=0", 400, "bad_limit"),
+        ("/segments/buyers/members?limit=10001", 400, "bad_limit"),
+        ("/segments/buyers/members?limit=ten", 400, "bad_limit"),
+        ("/contacts", 400, "no_contact"),
+        ("/contacts/", 400, "no_contact"),
+    ],
+)
+async def test_every_error_is_json(path: str, status: int, error: str) -> None:
+    found, told = await Group([0, 1, 2, 3]).get(path)
+    assert (found, told["error"]) == (status, error)
+    assert told["detail"]
+
+
+async def test_a_method_that_changes_is_refused_and_a_fault_is_not_shown() -> None:
+    group = Group([0, 1, 2, 3])
+    client = httpx.AsyncClient(transport=group.wires)
+    answer = await client.post("http://w0/segments")
+    assert (answer.status_code, answer.json()["error"]) == (405, "method_not_allowed")
+
+    def broken() -> tuple[bool, dict[str, Any]]:
+        raise ZeroDivisionError("secret")
+
+    group.workers[0].ready = broken  # type: ignore[method-assign]
+    answer = await client.get("http://w0/ready")
+    assert (answer.status_code, answer.json()["error"]) == (500, "engine_error")
+    assert "secret" not in answer.text
