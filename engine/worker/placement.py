@@ -58,15 +58,16 @@ def split_misplaced(
 
     `known` tells whether a contact has a state here; `forwarding` names the topic whose records are never sent on.
     """
-    judged: dict[bytes, int] = {}
+    one_of = {fact.key: fact for fact in facts}
+    unknown = {key: right_partition(fact, partitions) for key, fact in one_of.items() if not known(key)}
+    elsewhere = {key: right for key, right in unknown.items() if right != number}
+    if not elsewhere:
+        return facts, records, []
+    kept: list[tuple[Fact, Any]] = []
     misplaced: list[tuple[int, Any]] = []
     for fact, record in zip(facts, records, strict=True):
-        key = fact.key
-        if key not in judged:
-            judged[key] = number if known(key) else right_partition(fact, partitions)
-        if judged[key] != number and record.topic != forwarding:
-            misplaced.append((judged[key], record))
-    if not misplaced:
-        return facts, records, misplaced
-    kept = [(f, r) for f, r in zip(facts, records, strict=True) if judged[f.key] == number or r.topic == forwarding]
-    return [f for f, _ in kept], [r for _, r in kept], misplaced
+        if fact.key in elsewhere and record.topic != forwarding:
+            misplaced.append((elsewhere[fact.key], record))
+        else:
+            kept.append((fact, record))
+    return [fact for fact, _ in kept], [record for _, record in kept], misplaced
