@@ -234,7 +234,7 @@ class SegmentEngine:
 
     def owner_of(self, number: int) -> str | None:
         """URL of the worker that runs a partition; None if unknown."""
-        return self.settings.url if number in self.partitions else self.roster.owner_of(number)
+        return self.roster.url if number in self.partitions else self.roster.owner_of(number)
 
     def partition_of(self, workspace: str, contact: str) -> int:
         """The partition number of a contact."""
