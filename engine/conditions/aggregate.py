@@ -16,14 +16,22 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from engine.conditions.aggregating import EverTotal, EverValue, WindowEnds, WindowTotal, WindowValues, value_reader
+from engine.conditions.aggregating import (
+    EverTotal,
+    EverValue,
+    WindowEnds,
+    WindowTotal,
+    WindowValues,
+    split_where,
+    value_reader,
+)
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, InstantText, Path, Window
 from engine.conditions.feature import EventDocument, WindowLength, event_words, intake_of
 from engine.conditions.instants import NEVER
 from engine.conditions.money import MILLION
 from engine.conditions.scope import Evaluate, Scope, Verdict
-from engine.conditions.values import AnyTest, Test, compile_values, words
+from engine.conditions.values import AnyTest, Test, compile_values, where_identity, words
 
 Function = Literal["sum", "avg", "min", "max", "count", "distinct", "first", "last"]
 
@@ -47,9 +55,10 @@ class Aggregate(Document):
     def compile(self, scope: Scope) -> Evaluate:
         """The test of the figure."""
         options = self.aggregate
-        intake, identity = intake_of(options.event, options.where, scope.zone, options.since, options.until)
-        identity = f"{options.of}|{identity}"
-        read = value_reader(options.of, options.where)
+        outer, inner = split_where(options.of, options.where)
+        intake, identity = intake_of(options.event, outer, scope.zone, options.since, options.until)
+        identity = f"{options.of}|{where_identity(inner)}|{identity}"
+        read = value_reader(options.of, inner)
         window = WindowLength(options.within, scope.zone) if options.within is not None else None
         if options.fn in ("sum", "avg", "count"):
             if window is None:

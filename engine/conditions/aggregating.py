@@ -8,69 +8,78 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from functools import cmp_to_key
+from functools import cmp_to_key, lru_cache
 from typing import Any
 
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature, Intake, WindowLength
 from engine.conditions.instants import NEVER
 from engine.conditions.money import MILLION, amount, millionths, plain_amount, within_bounds
-from engine.conditions.paths import reader
+from engine.conditions.paths import flat, reader
 from engine.conditions.values import Where, compare, compile_values, number
 
-ValueReader = Callable[[Fact], list[Any]]
+ValueReader = Callable[[Fact], list[Any] | None]
+ValuesTest = Callable[[list[Any]], bool]
 INT_MAX = (1 << 63) - 1
 
 
-def value_reader(path: str, where: Where) -> ValueReader:
-    """A function from a fact to the values at `path`; of a list, only the elements that pass the tests on the same
-    list.
+def split_where(path: str, where: Where) -> tuple[Where, Where]:
+    """The tests on the event, and those that may be on elements of the list that `path` leads into."""
+    head = path.partition(".")[0]
+    inner = {tested: test for tested, test in where.items() if tested.partition(".")[0] == head}
+    return {tested: test for tested, test in where.items() if tested not in inner}, inner
 
-    A purchase that refunds have lessened shows what is left as its `amount`.
+
+def value_reader(path: str, inner: Where) -> ValueReader:
+    """A function from a fact to the values at `path`; None for a fact that the tests of `inner` turn away.
+
+    Where the path leads into a list, each element counts that passes the tests on the same list. A purchase that
+    refunds
+    have lessened shows what is left as its `amount`.
     """
-    if path == "amount":
-
-        def read_amount(fact: Fact) -> list[Any]:
-            if fact.left is not None:
-                return [plain_amount(fact.left)]
-            value = fact.properties.get("amount")
-            return [] if value is None else value if type(value) is list else [value]
-
-        return read_amount
-    parts = path.split(".")
+    parts = tuple(path.split("."))
+    tests = [(tuple(tested.split(".")), compile_values(test)) for tested, test in inner.items()]
     own = reader(path)
-    shared: list[tuple[list[str], Callable[[dict[str, Any]], list[Any]], list[Callable[[dict[str, Any]], bool]]]] = []
-    for depth in range(1, len(parts)):
-        head = ".".join(parts[:depth])
-        tests = [
-            _element_test(reader(tested[len(head) + 1 :]), compile_values(test))
-            for tested, test in where.items()
-            if tested.startswith(head + ".")
-        ]
-        if tests:
-            shared.append((parts[:depth], reader(".".join(parts[depth:])), tests))
-    same = compile_values(where[path]) if path in where else None
 
-    def read(fact: Fact) -> list[Any]:
-        for head, rest, tests in shared:
-            container: Any = fact.properties
-            for part in head:
-                container = container.get(part) if type(container) is dict else None
-            if type(container) is list:
-                elements = (element for element in container if type(element) is dict)
-                return [
-                    value for element in elements if all(test(element) for test in tests) for value in rest(element)
-                ]
-        found = own(fact.properties)
-        return [value for value in found if same([value])] if same is not None and len(found) > 1 else found
+    def read(fact: Fact) -> list[Any] | None:
+        if not tests:
+            found = own(fact.properties)
+        else:
+            found = _picked(fact.properties, parts, tests)
+            if not found and not all(passes(_reader(tested)(fact.properties)) for tested, passes in tests):
+                return None
+        return [plain_amount(fact.left)] if found and fact.left is not None and path == "amount" else found
 
     return read
 
 
-def _element_test(
-    read: Callable[[dict[str, Any]], list[Any]], passes: Callable[[list[Any]], bool]
-) -> Callable[[dict[str, Any]], bool]:
-    return lambda element: passes(read(element))
+@lru_cache(maxsize=1_024)
+def _reader(parts: tuple[str, ...]) -> Callable[[Any], list[Any]]:
+    return reader(".".join(parts)) if parts else (lambda value: flat([value]))
+
+
+def _picked(source: Any, of: tuple[str, ...], tests: list[tuple[tuple[str, ...], ValuesTest]]) -> list[Any]:
+    """The values at `of` below `source`; in a list those of the elements that pass the tests on that list."""
+    depth, value = 0, source
+    while type(value) is not list and depth < len(of):
+        value = value.get(of[depth]) if type(value) is dict else None
+        depth += 1
+    if type(value) is not list:
+        holds = all(passes(_read(source, tested)) for tested, passes in tests)
+        return flat([value]) if holds else []
+    same: list[tuple[tuple[str, ...], ValuesTest]] = []
+    other: list[tuple[tuple[str, ...], ValuesTest]] = []
+    for tested, passes in tests:
+        on_list = tested[:depth] == of[:depth] and (len(tested) > depth or len(of) == depth)
+        (same if on_list else other).append((tested, passes))
+    if not all(passes(_read(source, tested)) for tested, passes in other):
+        return []
+    rest = [(tested[depth:], passes) for tested, passes in same]
+    return [found for element in value for found in _picked(element, of[depth:], rest)]
+
+
+def _read(source: Any, parts: tuple[str, ...]) -> list[Any]:
+    return _reader(parts)(source) if not parts or type(source) is dict else []
 
 
 def storable(value: Any) -> Any:
@@ -110,7 +119,7 @@ class _Totals(Feature):
 
     def parts(self, fact: Fact) -> list[int]:
         """Millionths of each value (of `count`: 0 for each)."""
-        values = self.read(fact)
+        values = self.read(fact) or ()
         if self.fn == "count":
             return [0] * len(values)
         return [part for part in map(millionths, values) if part is not None]
@@ -222,6 +231,8 @@ class EverValue(Feature):
 
     def add(self, value: Any, fact: Fact, role: int, as_of: int) -> Any:
         values = self.read(fact)
+        if values is None:
+            return value
         match self.fn:
             case "first":
                 if not values or (value is not None and value[0] <= fact.at):
@@ -230,7 +241,7 @@ class EverValue(Feature):
             case "last":
                 if value is not None and value[0] > fact.at:
                     return value
-                return [fact.at, storable(values[0]) if values else None]
+                return [fact.at, storable(values[-1]) if values else None]
             case "distinct":
                 for each in map(storable, values):
                     value = value or []
@@ -263,7 +274,8 @@ class WindowValues(Feature):
         end = self.window.end(fact.at)
         if end <= as_of:
             return value
-        values = list(map(storable, self.read(fact))) if self.fn == "distinct" else _numeric(self.read(fact))
+        read = self.read(fact) or ()
+        values = list(map(storable, read)) if self.fn == "distinct" else _numeric(read)
         if not values:
             return value
         value = [entry for entry in value if entry[0] > as_of] if value else []
@@ -296,10 +308,11 @@ class WindowEnds(Feature):
     def add(self, value: list[list[Any]] | None, fact: Fact, role: int, as_of: int) -> list[list[Any]] | None:
         end = self.window.end(fact.at)
         values = self.read(fact)
-        if end <= as_of or (self.fn == "first" and not values):
+        if end <= as_of or values is None or (self.fn == "first" and not values):
             return value
         kept = [entry for entry in value or () if entry[1] > as_of]
-        insort(kept, [fact.at, end, storable(values[0]) if values else None], key=lambda entry: entry[0])
+        value_at = -1 if self.fn == "last" else 0
+        insort(kept, [fact.at, end, storable(values[value_at]) if values else None], key=lambda entry: entry[0])
         if self.fn == "last":
             # An earlier event matters only where its window ends later: by the calendar of months that happens.
             return [

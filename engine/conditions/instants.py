@@ -31,11 +31,13 @@ _DATE_TIME = re.compile(
 _DURATION = re.compile(
     r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,3}))?S)?)?", re.ASCII
 )
-_CACHED_MINUTES = 65_536
-"""Minutes whose text is remembered: 45 days of traffic, about 8 MB."""
+_CACHED_DAYS = 4_096
+"""Days whose text is remembered: 11 years, under 1 MB."""
 
-_minutes: dict[str, int] = {}
-_seconds: dict[str, int] = {f"{s:02d}.{ms:03d}Z": s * 1000 + ms for s in range(60) for ms in range(1000)}
+_days: dict[str, int] = {}
+_minutes: dict[str, int] = {f"{m // 60:02d}:{m % 60:02d}:": m * MINUTE for m in range(1440)}
+_seconds: dict[str, int] = {f"{ms // 1000:02d}.{ms % 1000:03d}Z": ms for ms in range(MINUTE)}
+_minute_texts, _second_texts = list(_minutes), list(_seconds)
 
 
 def parse_instant(text: str, zone: ZoneInfo | None = None) -> int:
@@ -43,16 +45,16 @@ def parse_instant(text: str, zone: ZoneInfo | None = None) -> int:
 
     Digits beyond milliseconds are cut off. Raises ValueError for anything else, or outside the years 1970 to 9999.
     """
-    if len(text) == 24:  # the wire form YYYY-MM-DDTHH:MM:SS.mmmZ, two look-ups
-        seconds = _seconds.get(text[17:])
-        if seconds is not None:
-            minute = _minutes.get(text[:17])
-            if minute is not None:
-                return minute + seconds
+    if len(text) == 24:  # the wire form YYYY-MM-DDTHH:MM:SS.mmmZ: three look-ups
+        day, minute, second = _days.get(text[:11]), _minutes.get(text[11:17]), _seconds.get(text[17:])
+        if day is not None and minute is not None and second is not None:
+            return day + minute + second
+        if minute is not None and second is not None:
             instant = _parse(text, None)
-            if len(_minutes) >= _CACHED_MINUTES:
-                _minutes.clear()
-            _minutes[text[:17]] = instant - seconds
+            if text[10] == "T":
+                if len(_days) >= _CACHED_DAYS:
+                    _days.clear()
+                _days[text[:11]] = instant - minute - second
             return instant
     return _parse(text, zone)
 
@@ -93,13 +95,14 @@ def _to_utc(local: datetime, zone: ZoneInfo | None) -> int:
 
 def format_instant(instant: int) -> str:
     """`YYYY-MM-DDTHH:MM:SS.mmmZ` of milliseconds since the epoch."""
-    minute, rest = divmod(instant, MINUTE)
-    return f"{_format_minute(minute)}{rest // 1000:02d}.{rest % 1000:03d}Z"
+    day, rest = divmod(instant, DAY)
+    minute, rest = divmod(rest, MINUTE)
+    return _format_day(day) + _minute_texts[minute] + _second_texts[rest]
 
 
-@lru_cache(maxsize=_CACHED_MINUTES)
-def _format_minute(minute: int) -> str:
-    return (_EPOCH + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
+@lru_cache(maxsize=_CACHED_DAYS)
+def _format_day(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).strftime("%Y-%m-%dT").rjust(11, "0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def matcher(path: str | None) -> Callable[[Fact], str | None]:
 
     def deep(fact: Fact) -> str | None:
         values = read(fact.properties)
-        return _text(values[0]) if values else None
+        return _text(values[0]) if len(values) == 1 else None
 
     return deep
 
@@ -46,7 +46,7 @@ def matcher(path: str | None) -> Callable[[Fact], str | None]:
 def _text(value: Any) -> str | None:
     """Equal for values that compare equal: 45, 45.0 and "45" agree."""
     if type(value) is list:
-        return _text(value[0]) if value else None
+        return _text(value[0]) if len(value) == 1 else None
     if value is None or type(value) is dict:
         return None
     if type(value) is str:

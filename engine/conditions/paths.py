@@ -23,15 +23,15 @@ def reader(path: str) -> Callable[[dict[str, Any]], Values]:
             if value is None:
                 return []
             if type(value) is list:
-                return _flat(value)
+                return flat(value)
             return [value]
 
         return read_one
 
     def read_deep(source: dict[str, Any]) -> Values:
-        found = _flat([source.get(first)])
+        found = flat([source.get(first)])
         for part in rest:
-            found = _flat([value.get(part) for value in found if type(value) is dict])
+            found = flat([value.get(part) for value in found if type(value) is dict])
             if not found:
                 break
         return found
@@ -39,11 +39,12 @@ def reader(path: str) -> Callable[[dict[str, Any]], Values]:
     return read_deep
 
 
-def _flat(values: Values) -> Values:
+def flat(values: Values) -> Values:
+    """The values with lists replaced by their elements, without nulls."""
     out: Values = []
     for value in values:
         if type(value) is list:
-            out += _flat(value)
+            out += flat(value)
         elif value is not None:
             out.append(value)
     return out

@@ -25,6 +25,7 @@ PropertyTest = Callable[[dict[str, Any]], bool]
 
 TEXT_MAX = 1_024
 """Characters of a text that a test compares with."""
+_FINER = re.compile(r"[.,]\d{3}(\d{1,6})", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 ScalarField = StrictBool | StrictInt | StrictFloat | Annotated[StrictStr, Field(max_length=TEXT_MAX)]
@@ -115,12 +116,15 @@ def exact(value: int | float | Decimal | Fraction) -> int | Decimal | Fraction:
 
 
 def _instant(value: Any) -> int | None:
+    """Nanoseconds of a text that is an RFC 3339 instant or date."""
     if type(value) is not str or len(value) < 10 or value[4] != "-":
         return None
     try:
-        return parse_instant(value)
+        millis = parse_instant(value)
     except ValueError:
         return None
+    finer = _FINER.search(value)
+    return millis * 1_000_000 + (int(finer[1].ljust(6, "0")) if finer is not None else 0)
 
 
 def compare(value: Any, operand: Scalar) -> int | None:

@@ -38,6 +38,8 @@ def _workspace(value: Any) -> str:
         raise mistake(
             "workspace", f"{value!r} is not a workspace", "use 1 to 64 letters, digits, hyphens and underscores"
         )
+    if value == "definitions":
+        raise mistake("workspace", "the workspace name 'definitions' is taken by a topic of ours", "choose another")
     return value
 
 

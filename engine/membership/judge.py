@@ -26,7 +26,7 @@ def judge(
     changes, all
     exits before all enters, and the earliest instant at which one of these segments must be judged again.
     """
-    members = contact.members
+    members, consent = contact.members, contact.consent
     pins = workspace.pins.get(contact_id) if workspace.pins else None
     exits: list[Change] = []
     enters: list[Change] = []
@@ -42,7 +42,11 @@ def judge(
                 index += 1
             until = _judge_group(block, contact, pins, t, exits, enters)
         else:
-            truth, until = segment.answer(contact, t)
+            gate = segment.gate
+            if gate is None or (consent is None and segment.open_unknown) or gate(consent):
+                truth, until = segment.rule(contact, t)
+            else:
+                truth, until = False, NEVER
             entry = members.get(segment.key)
             if entry is None:
                 if truth:

@@ -8,8 +8,8 @@ from hashlib import blake2b
 from typing import Any
 
 from engine.conditions.contact import Contact
-from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature
+from engine.conditions.instants import NEVER
 from engine.conditions.values import PropertyTest
 from engine.definitions.document import Segment, canonical
 from engine.definitions.graph import judging_order
@@ -27,18 +27,28 @@ TOUCHES_CACHED = 100_000
 class Probe:
     """A test of an event, made once for all features that share it, and those features with their roles."""
 
-    __slots__ = ("bit", "since", "takers", "test", "until")
+    __slots__ = ("bit", "bounded", "since", "takers", "test", "until")
 
     def __init__(self, bit: int, test: PropertyTest | None, since: int, until: int) -> None:
         self.bit = bit
         self.test = test
         self.since = since
         self.until = until
-        self.takers: list[tuple[Feature, int]] = []
+        self.bounded = since > 0 or until < NEVER
+        self.takers: list[tuple[Feature, int, int]] = []
+        """Feature, its key, and the role in which it takes the event."""
 
-    def passes(self, fact: Fact) -> bool:
-        """Whether the fact is within the bounds and meets the test."""
-        return self.since <= fact.at < self.until and (self.test is None or self.test(fact.properties))
+
+class TypePlan:
+    """What an event of one type can touch: the probes to make, and by the bits of those that passed the segments to
+    judge."""
+
+    __slots__ = ("probes", "ranks", "segments")
+
+    def __init__(self, probes: list[Probe]) -> None:
+        self.probes = probes
+        self.ranks: dict[int, tuple[int, ...]] = {}
+        self.segments: dict[int, tuple[PlannedSegment, ...]] = {}
 
 
 class WorkspacePlan:
@@ -83,7 +93,7 @@ class WorkspacePlan:
         self.everyone: tuple[int, ...] = ()
         """Ranks of the segments that are not simply false of a contact of whom nothing is known; set by
         compile_plan."""
-        self._types: dict[str, tuple[list[Probe], dict[int, tuple[int, ...]]]] = {}
+        self._types: dict[str, TypePlan] = {}
         self._touched: dict[tuple[int, ...], tuple[PlannedSegment, ...]] = {}
 
     def _named(self, names: Callable[[PlannedSegment], Iterable[str]]) -> dict[str, tuple[int, ...]]:
@@ -134,36 +144,37 @@ class WorkspacePlan:
             found = self._touched[ranks] = tuple(self.segments[rank] for rank in sorted(wanted))
         return found
 
-    def probes(self, event_type: str) -> tuple[list[Probe], dict[int, tuple[int, ...]]]:
-        """The probes for events of a type, and a cache from the bits of those that passed to ranks (see `touched`)."""
+    def of_type(self, event_type: str) -> TypePlan:
+        """The plan for events of a type."""
         found = self._types.get(event_type)
         if found is None:
             if len(self._types) >= TYPES_CACHED:
                 self._types.clear()
-            shared: dict[tuple[str, int, int], Probe] = {}
+            shared: dict[tuple[int, str, int, int], Probe] = {}
             for feature in self.features.values():
-                for intake in feature.intakes:
-                    if intake.takes_type(event_type):
-                        identity = (intake.test_identity, intake.since, intake.until)
-                        probe = shared.get(identity)
-                        if probe is None:
-                            probe = shared[identity] = Probe(1 << len(shared), intake.test, intake.since, intake.until)
-                        probe.takers.append((feature, intake.role))
-            for probe in shared.values():
-                probe.takers.sort(key=lambda taker: taker[1])
-            found = self._types[event_type] = (list(shared.values()), {})
+                intakes = [intake for intake in feature.intakes if intake.takes_type(event_type)]
+                for place, intake in enumerate(intakes):
+                    # A fact that a feature takes in two roles is taken in their order: the second has a later probe.
+                    identity = (place, intake.test_identity, intake.since, intake.until)
+                    probe = shared.get(identity)
+                    if probe is None:
+                        probe = shared[identity] = Probe(1 << len(shared), intake.test, intake.since, intake.until)
+                    probe.takers.append((feature, feature.key, intake.role))
+            probes = [shared[identity] for identity in sorted(shared)]
+            found = self._types[event_type] = TypePlan(probes)
         return found
 
-    def touched(self, event_type: str, bits: int) -> tuple[int, ...]:
+    def touched(self, plan: TypePlan, bits: int) -> tuple[int, ...]:
         """The ranks of the segments that use a feature whose probe passed. Thresholds of one feature would be told
         apart here."""
-        probes, cache = self.probes(event_type)
-        ranks = cache.get(bits)
+        ranks = plan.ranks.get(bits)
         if ranks is None:
-            if len(cache) >= TOUCHES_CACHED:
-                cache.clear()
-            keys = {feature.key for probe in probes if probe.bit & bits for feature, _ in probe.takers}
-            ranks = cache[bits] = tuple(sorted({rank for key in keys for rank in self._users.get(key, ())}))
+            if len(plan.ranks) >= TOUCHES_CACHED:
+                plan.ranks.clear()
+                plan.segments.clear()
+            keys = {key for probe in plan.probes if probe.bit & bits for _, key, _ in probe.takers}
+            ranks = plan.ranks[bits] = tuple(sorted({rank for key in keys for rank in self._users.get(key, ())}))
+            plan.segments[bits] = self.together(ranks)
         return ranks
 
 

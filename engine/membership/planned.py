@@ -10,9 +10,10 @@ from engine.conditions.contact import Contact
 from engine.conditions.feature import Feature, digest, intake_of
 from engine.conditions.instants import NEVER
 from engine.conditions.profile import attribute_reader
-from engine.conditions.scope import Evaluate, Scope, Verdict
+from engine.conditions.scope import Scope, Verdict
+from engine.conditions.values import where_identity
 from engine.definitions.document import Segment
-from engine.membership.gate import Gate, gate_of
+from engine.membership.gate import gate_of
 
 Payload = Callable[[Contact], dict[str, Any]]
 
@@ -26,20 +27,10 @@ class PlannedSegment:
     """One segment, compiled. `rank` is its place in the order of judging within its workspace."""
 
     __slots__ = (
-        "answer",
-        "gate",
-        "group",
-        "id",
-        "key",
-        "payload",
-        "priority",
-        "rank",
-        "rule",
-        "scope",
-        "topic",
+        "gate", "group", "id", "key", "open_unknown", "payload", "priority", "rank", "rule", "scope", "topic",
         "version",
         "workspace",
-    )
+    )  # fmt: skip
 
     def __init__(self, document: Segment, version: int, rank: int, features: dict[int, Feature]) -> None:
         self.workspace = document.workspace
@@ -53,8 +44,14 @@ class PlannedSegment:
         self.gate = gate_of(document.mailable)
         self.scope = Scope(document.zone, features, lambda name: segment_key(document.workspace, name))
         self.rule = _nobody if document.when is None else document.when.compile(self.scope)
-        self.answer = _gated(self.gate, self.rule)
+        self.open_unknown = self.gate is None or self.gate(None)
         self.payload = _payload(document.payload, self.scope)
+
+    def answer(self, contact: Contact, t: int) -> Verdict:
+        """The verdict behind the consent gate."""
+        if self.gate is not None and not self.gate(contact.consent):
+            return False, NEVER
+        return self.rule(contact, t)
 
     def pinned_answer(self, contact: Contact, included: bool) -> Verdict:
         """The answer for a contact that is pinned here: excluded never, included wherever the gate is open."""
@@ -67,25 +64,6 @@ def _nobody(contact: Contact, t: int) -> Verdict:
     return False, NEVER
 
 
-def _gated(gate: Gate | None, rule: Evaluate) -> Evaluate:
-    if gate is None:
-        return rule
-    if not gate(None):  # closed where nothing is known: consent must have been given
-
-        def required(contact: Contact, t: int) -> Verdict:
-            return rule(contact, t) if gate(contact.consent) else (False, NEVER)
-
-        return required
-
-    def evaluate(contact: Contact, t: int) -> Verdict:
-        consent = contact.consent
-        if consent is not None and not gate(consent):
-            return False, NEVER
-        return rule(contact, t)
-
-    return evaluate
-
-
 def _payload(paths: Sequence[str], scope: Scope) -> Payload | None:
     """A function from a contact to the fields that its transitions carry; null where there is none."""
     if not paths:
@@ -95,7 +73,9 @@ def _payload(paths: Sequence[str], scope: Scope) -> Payload | None:
         if path.startswith("last."):
             _, event, rest = path.split(".", 2)
             intake, identity = intake_of([event], {}, None)
-            feature = scope.share(EverValue("last", intake, f"{rest}|{identity}", value_reader(rest, {})))
+            feature = scope.share(
+                EverValue("last", intake, f"{rest}|{where_identity({})}|{identity}", value_reader(rest, {}))
+            )
             scope.uses.discard(feature.key)  # carried, not judged
             readers.append((path, _feature_reader(feature)))
         else:

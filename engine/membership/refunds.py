@@ -78,14 +78,13 @@ def _take(refund: Fact, indexes: list[int], left: dict[int, int | None], gone: s
         return
     for index in indexes:
         has = left[index]
-        if index in gone or has is None:
+        if index in gone or has is None or has <= 0:
             continue
         taken = min(rest, has)
-        if taken > 0:
-            left[index] = has - taken
-            touched.add(index)
-            rest -= taken
-        if has - taken <= 0:
+        left[index] = has - taken
+        touched.add(index)
+        rest -= taken
+        if taken == has:
             gone.add(index)
         if rest <= 0:
             return

@@ -19,7 +19,7 @@ from engine.membership.batch import Batch
 from engine.membership.gate import CLOSING, consent_of, record_consent
 from engine.membership.judge import Change, judge
 from engine.membership.placement import split_key
-from engine.membership.plan import Plan, WorkspacePlan
+from engine.membership.plan import Plan, TypePlan, WorkspacePlan
 from engine.membership.refunds import REFUNDS_MAX, effective, order_of
 from engine.membership.transitions import Transition
 
@@ -29,6 +29,9 @@ Cause = tuple[str, str | None, str | None, int | None]
 CLOCK: Cause = ("clock", None, None, None)
 _CONSENT = CLOSING | {"opt_in", "consent"}
 _MONEY = frozenset(("purchase", "refund"))
+_LISTS = frozenset(("list_added", "list_removed"))
+SPECIAL = _CONSENT | _MONEY | frozenset(CHANGES)
+"""Types that do more to a contact than feed features."""
 
 
 class Stuck(AssertionError):
@@ -40,88 +43,93 @@ def take_fact(
 ) -> None:
     """Take one new fact of a contact: fire what is due before it, apply it, judge as of it, note the transitions."""
     at = fact.at
-    if contact.deadline < at and at >= contact.as_of:
-        fire(workspace, contact, fact.key, at, clock, batch)
     as_of = contact.as_of
-    late = at < as_of or at < old_clock
+    if contact.deadline < at and at >= as_of:
+        fire(workspace, contact, fact.key, at, clock, batch)
+        as_of = contact.as_of
     ordered_anew = at <= as_of
+    late = at < as_of or at < old_clock
     if at > as_of:
         contact.as_of = as_of = at
     first = contact.facts == 0
     contact.facts += 1
-    touched = _apply(workspace, contact, fact, as_of, ordered_anew, history)
+    kind = fact.type
+    plan = workspace.of_type(kind)
+    special = kind in SPECIAL
+    mended = _mend(workspace, contact, fact, as_of, history) if special and kind in _MONEY else None
+    bits = _feed(plan, contact, fact, as_of, ordered_anew, history, mended) if plan.probes else 0
+    more: tuple[int, ...] = () if mended is None else workspace.using(mended)
+    if special:
+        more += _change(workspace, contact, fact)
     if at < contact.known_at:
         contact.known_at = at
         if not first:
-            touched += workspace.by_age
+            more += workspace.by_age
     if first:
         pins = workspace.pins.get(fact.contact) if workspace.pins else None
-        touched = tuple(sorted({*touched, *workspace.everyone, *(pins or ())}))
+        more += (*workspace.everyone, *pins) if pins is not None else workspace.everyone
     now_due = contact.deadline <= as_of
     if now_due:  # a deadline at the very instant of the fact is checked with it
-        touched += due_ranks(workspace, contact, as_of)
-    if not touched:
+        more += due_ranks(workspace, contact, as_of)
+    touched = workspace.touched(plan, bits) if bits else ()
+    if more:
+        segments = workspace.together(tuple(sorted({*touched, *more})))
+    elif touched:
+        segments = plan.segments[bits]
+    else:
         return
-    segments = workspace.together(touched)
     changes, until = judge(workspace, contact, fact.contact, segments, as_of)
     if now_due:
         contact.deadline = next_deadline(contact)
     elif until < contact.deadline:
         contact.deadline = until
     if changes:
-        kind = fact.type
-        if kind in _CONSENT:
-            said = consent_of(fact)
-            closing = said is not None and not said[1]
-        else:
-            closing = False
-        cause: Cause = ("list" if kind in ("list_added", "list_removed") else "event", fact.id, kind, at)
-        leaving: Cause = ("opt_out", fact.id, kind, at) if closing else cause
+        cause: Cause = ("event", fact.id, kind, at)
+        leaving = cause
+        if special:
+            if kind in _LISTS:
+                cause = leaving = ("list", fact.id, kind, at)
+            elif kind in _CONSENT and (said := consent_of(fact)) is not None and not said[1]:
+                leaving = ("opt_out", fact.id, kind, at)
         publish(contact, fact.contact, changes, as_of, clock, late, cause, leaving, batch)
 
 
-def _apply(
-    workspace: WorkspacePlan, contact: Contact, fact: Fact, as_of: int, ordered_anew: bool, history: History
-) -> tuple[int, ...]:
-    """Bring features, attributes, consent up to date; the ranks of the segments that the fact touches."""
-    kind = fact.type
+def _feed(
+    plan: TypePlan, contact: Contact, fact: Fact, as_of: int, ordered_anew: bool, history: History,
+    mended: list[Feature] | None,
+) -> int:  # fmt: skip
+    """Give the fact to the features that take it; the bits of the probes that passed."""
     bits = 0
-    mended: list[Feature] = []
-    money = kind in _MONEY and _mend(workspace, contact, fact, as_of, history, mended)
-    probes, _ = workspace.probes(kind)
     features = contact.features
-    for probe in probes:
-        if not probe.since <= fact.at < probe.until:
+    for probe in plan.probes:
+        if probe.bounded and not probe.since <= fact.at < probe.until:
             continue
         test = probe.test
         if test is not None and not test(fact.properties):
             continue
         bits |= probe.bit
-        for feature, role in probe.takers:
-            if money and feature in mended:
+        for feature, key, role in probe.takers:
+            if mended is not None and feature in mended:
                 continue
-            key = feature.key
-            value = features.get(key)
-            if ordered_anew and feature.ordered:
+            try:
+                if ordered_anew and feature.ordered:
+                    raise NeedsHistory
+                value = feature.add(features.get(key), fact, role, as_of)
+            except NeedsHistory:
                 value = feature.fold(effective(history()), as_of)
-            else:
-                try:
-                    value = feature.add(value, fact, role, as_of)
-                except NeedsHistory:
-                    value = feature.fold(effective(history()), as_of)
-            if value is None:
-                features.pop(key, None)
-            else:
+            if value is not None:
                 features[key] = value
-    touched = workspace.touched(kind, bits) if bits else ()
-    if mended:
-        touched += workspace.using(mended)
-    change = CHANGES.get(kind)
+            else:
+                features.pop(key, None)
+    return bits
+
+
+def _change(workspace: WorkspacePlan, contact: Contact, fact: Fact) -> tuple[int, ...]:
+    """Bring attributes, tags, lists, consent up to date; the ranks of the segments that look at what changed."""
+    change = CHANGES.get(fact.type)
     if change is not None:
-        touched += change(contact, fact, workspace)
-    elif kind in _CONSENT:
-        touched += _consent(workspace, contact, fact)
-    return touched
+        return change(contact, fact, workspace)
+    return _consent(workspace, contact, fact) if fact.type in _CONSENT else ()
 
 
 def _consent(workspace: WorkspacePlan, contact: Contact, fact: Fact) -> tuple[int, ...]:
@@ -142,13 +150,14 @@ def _consent(workspace: WorkspacePlan, contact: Contact, fact: Fact) -> tuple[in
     return touched
 
 
-def _mend(
-    workspace: WorkspacePlan, contact: Contact, fact: Fact, as_of: int, history: History, mended: list[Feature]
-) -> bool:
-    """Work out a refund, or a purchase whose refund came before it; `mended` gets the features that this settles."""
+def _mend(workspace: WorkspacePlan, contact: Contact, fact: Fact, as_of: int, history: History) -> list[Feature] | None:
+    """Work out a refund, or a purchase whose refund came before it; the features that this settles, None for
+    neither."""
+    if fact.type == "purchase" and contact.refunds is None:
+        return None
     order = order_of(fact)
     if order is None:
-        return False
+        return None
     if fact.type == "refund":
         refunds = contact.refunds
         if refunds is None:
@@ -157,18 +166,18 @@ def _mend(
             refunds.append([order, fact.at])
             if len(refunds) > REFUNDS_MAX:
                 del refunds[0]
-    elif contact.refunds is None or all(known[0] != order for known in contact.refunds):
-        return False
+    elif all(known[0] != order for known in contact.refunds or ()):
+        return None
     facts = history()
     before, after = effective([each for each in facts if each is not fact]), effective(facts)
+    features = contact.features
     for feature in workspace.money:
-        value = feature.mend(contact.features.get(feature.key), before, after, as_of)
-        mended.append(feature)
-        if value is None:
-            contact.features.pop(feature.key, None)
+        value = feature.mend(features.get(feature.key), before, after, as_of)
+        if value is not None:
+            features[feature.key] = value
         else:
-            contact.features[feature.key] = value
-    return True
+            features.pop(feature.key, None)
+    return workspace.money
 
 
 def fire(workspace: WorkspacePlan, contact: Contact, key: bytes, before: int, clock: int, batch: Batch) -> None:
@@ -201,7 +210,11 @@ def due_ranks(workspace: WorkspacePlan, contact: Contact, at: int) -> tuple[int,
 
 def next_deadline(contact: Contact) -> int:
     """The earliest instant at which any segment's answer may change by itself."""
-    return min((entry[UNTIL] for entry in contact.members.values()), default=NEVER)
+    earliest = NEVER
+    for entry in contact.members.values():
+        if entry[UNTIL] < earliest:
+            earliest = entry[UNTIL]
+    return earliest
 
 
 def publish(
