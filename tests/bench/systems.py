@@ -108,7 +108,7 @@ def start_engine(env: dict[str, str], log: Path, wrapper: tuple[str, ...] = ()) 
 
 def peer_rows(brokers: str) -> list[Row]:
     """The peer's committed transitions, sorted."""
-    found = (orjson.loads(record.value or b"") for record in records(brokers, PEER_OUTPUT))
+    found = (orjson.loads(record.value or b"") for record in records(brokers, [PEER_OUTPUT]))
     return sorted((each["segment"], each["contact"], each["change"], each["at"]) for each in found)
 
 
@@ -119,10 +119,10 @@ def engine_rows(brokers: str) -> list[Row]:
     not), and pairs of an enter and an exit at one instant, which the engine publishes and the job does not count.
     """
     last = [0] * PARTITIONS
-    for record in records(brokers, INPUT):
+    for record in records(brokers, [INPUT]):
         last[record.partition] = max(last[record.partition], instant(orjson.loads(record.value or b"")["at"]))
     found: dict[tuple[str, str, int], list[str]] = {}
-    for record in records(brokers, ENGINE_OUTPUT):
+    for record in records(brokers, [ENGINE_OUTPUT]):
         each = orjson.loads(record.value or b"")
         at = instant(each["at"])
         if each["cause"]["kind"] != "clock" or at < last[record.partition]:

@@ -88,6 +88,7 @@ def _reader(brokers: str, group: str, isolation: str) -> Consumer:
             "auto.offset.reset": "earliest",
             "isolation.level": isolation,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # the end of a partition is told by an answer to a fetch
             "log_level": 2,
         }
     )
@@ -98,28 +99,26 @@ def partitions_of(reader: Consumer, topic: str) -> list[int]:
     return sorted(int(part) for part in known.partitions)
 
 
-def records(brokers: str, topic: str, *, isolation: str = "read_committed") -> Iterator[Record]:
-    """Every record of a topic from its first to the end at the time of asking, partition by partition in offset order.
+def records(brokers: str, topics: Sequence[str], *, isolation: str = "read_committed") -> Iterator[Record]:
+    """Every record of the topics from the first to the end at the time of asking; each partition in offset order.
 
     With read_committed the end is the last stable offset: what an open transaction hides is not waited for.
     """
     reader = _reader(brokers, "tests-reader", isolation)
+    deadline = time.monotonic() + READ_WITHIN
     try:
-        parts = partitions_of(reader, topic)
-        reader.assign([TopicPartition(topic, part, 0) for part in parts])
-        ended: set[int] = set()
-        deadline = time.monotonic() + READ_WITHIN
-        while len(ended) < len(parts):
+        places = [(topic, part) for topic in topics for part in partitions_of(reader, topic)]
+        reader.assign([TopicPartition(topic, part, 0) for topic, part in places])
+        left = set(places)
+        while left:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{topic} could not be read to its end within {READ_WITHIN:.0f} s")
-            for message in reader.consume(5000, 0.2):
+                raise TimeoutError(f"{sorted(left)} could not be read to the end within {READ_WITHIN:.0f} s")
+            for message in reader.consume(2000, 0.05):
                 error = message.error()
                 if error is None:
                     yield _record(message)
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    part = message.partition()
-                    assert part is not None
-                    ended.add(part)
+                    left.discard((message.topic(), message.partition()))
                 elif not error.retriable():
                     raise KafkaException(error)
     finally:
@@ -139,7 +138,16 @@ def _record(message: Message) -> Record:
 
 
 def read_topic(brokers: str, topic: str, *, isolation: str = "read_committed") -> list[Record]:
-    return list(records(brokers, topic, isolation=isolation))
+    """The topic's records, partition by partition."""
+    return read_topics(brokers, [topic], isolation=isolation)[topic]
+
+
+def read_topics(brokers: str, topics: Sequence[str], *, isolation: str = "read_committed") -> dict[str, list[Record]]:
+    """The records of each topic, partition by partition; one pass over all of them."""
+    found: dict[str, list[Record]] = {topic: [] for topic in topics}
+    for record in records(brokers, topics, isolation=isolation):
+        found[record.topic].append(record)
+    return {topic: sorted(read, key=lambda record: (record.partition, record.offset)) for topic, read in found.items()}
 
 
 def latest(found: Iterable[Record]) -> dict[bytes, bytes]:

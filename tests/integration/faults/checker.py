@@ -19,7 +19,7 @@ from engine.membership.placement import split_key
 from engine.recount import Result, compare, recount
 from engine.state.changelog import STATE, changelog_topic, journal_topic
 from engine.state.codec import decode_chunk, decode_contact
-from tests.integration.harness_kafka import Record, latest, read_topic, topic_names
+from tests.integration.harness_kafka import Record, latest, read_topics, topic_names
 
 Who = tuple[str, str]  # workspace, contact
 SHOWN = 12  # faults of one kind that are spelled out
@@ -41,25 +41,27 @@ class Seen:
     segment_topics: dict[str, list[Record]] = field(default_factory=dict)
 
 
-def read_all(brokers: str, group: str, inputs: Iterable[str]) -> Seen:
+def read_all(brokers: str, group: str, inputs: Sequence[str]) -> Seen:
     """Reads every topic that the checks need."""
-    facts = [record for topic in inputs for record in read_topic(brokers, topic)]
+    engine = ["segments.transitions", "segments.members", changelog_topic(group), journal_topic(group)]
+    single = segment_topics(brokers)
+    found = read_topics(brokers, [*inputs, *engine, "events.dead-letter", *single])
+    transitions, members, changelog, journal = (found[topic] for topic in engine)
     return Seen(
-        facts=in_arrival_order(facts),
-        transitions=read_topic(brokers, "segments.transitions"),
-        members=read_topic(brokers, "segments.members"),
-        changelog=read_topic(brokers, changelog_topic(group)),
-        journal=read_topic(brokers, journal_topic(group)),
-        dead_letters=read_topic(brokers, "events.dead-letter"),
-        segment_topics=segment_topics(brokers),
+        facts=in_arrival_order(record for topic in inputs for record in found[topic]),
+        transitions=transitions,
+        members=members,
+        changelog=changelog,
+        journal=journal,
+        dead_letters=found["events.dead-letter"],
+        segment_topics={topic: found[topic] for topic in single},
     )
 
 
-def segment_topics(brokers: str) -> dict[str, list[Record]]:
-    """What each topic of a single segment holds."""
+def segment_topics(brokers: str) -> list[str]:
+    """The topics of single segments."""
     fixed = {"segments.transitions", "segments.members", "segments.definitions", "segments.definitions.history"}
-    single = sorted(name for name in topic_names(brokers) if name.startswith("segments.") and name not in fixed)
-    return {name: read_topic(brokers, name) for name in single}
+    return sorted(name for name in topic_names(brokers) if name.startswith("segments.") and name not in fixed)
 
 
 def in_arrival_order(facts: Iterable[Record]) -> list[Record]:

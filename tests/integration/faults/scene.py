@@ -15,7 +15,7 @@ from engine.recount import Result
 from tests.integration.faults import checker
 from tests.integration.faults.live import LiveProducer, in_order
 from tests.integration.harness import Worker, free_ports, run_engine, wait_until
-from tests.integration.harness_kafka import Progress, read_topic, wait_consumed
+from tests.integration.harness_kafka import Progress, read_topic, read_topics, wait_consumed
 from topics import INPUTS
 
 GROUP = "faulty"
@@ -130,8 +130,9 @@ class Scene:
         assert not workers[0].ended_within(max(0.0, until / 1000 + GRACE_S - time.time())), workers[0].last_lines()
         segments = [canonical(segment) for segment in load_folder(SEGMENTS)]
         truth = checker.Truth(segments, until=until, grace=GRACE_S * 1000, partitions=PARTITIONS)
-        facts = [record for topic in INPUT_TOPICS for record in read_topic(self.broker.brokers, topic)]
-        result = checker.recounted(checker.in_arrival_order(facts), truth)
+        found = read_topics(self.broker.brokers, INPUT_TOPICS)
+        facts = checker.in_arrival_order(record for records in found.values() for record in records)
+        result = checker.recounted(facts, truth)
         self._settle(result)
         codes = [worker.stop() for worker in workers]
         seen = checker.read_all(self.broker.brokers, GROUP, INPUT_TOPICS)
@@ -146,7 +147,9 @@ class Scene:
         def settled() -> bool:
             if checker.members_of(read_topic(brokers, "segments.members")) != wanted:
                 return False
-            return not checker.fanned_out(read_topic(brokers, "segments.transitions"), checker.segment_topics(brokers))
+            single = checker.segment_topics(brokers)
+            found = read_topics(brokers, ["segments.transitions", *single])
+            return not checker.fanned_out(found.pop("segments.transitions"), found)
 
         try:
             wait_until(settled, SETTLED_WITHIN, "members and segment topics to settle")
