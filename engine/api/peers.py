@@ -116,6 +116,8 @@ class Peers:
     ) -> dict[str, Any]:
         question = {"workspace": workspace, "after": after, "limit": str(limit)}
         path = f"/segments/{segment}/members"
+        # A worker that hangs must not be waited for as long as one that counts.
+        await self._ask(url, "/live", {}, CONTACT_SECONDS, numbers)
         _, page = await self._ask(url, path, question, MEMBERS_SECONDS, numbers)
         if not isinstance(page, dict) or not {"members", "next", "partitions"} <= page.keys():
             raise Unanswered(numbers, f"what answers at {url} is not a worker of this version")
