@@ -110,6 +110,7 @@ def run_worker(settings: Settings, cluster: Cluster, extras: Sequence[Extra] = (
     logging.getLogger("faust").setLevel(logging.WARNING)
     logging.getLogger("mode").setLevel(logging.WARNING)
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)  # retries; how a commit ends is told by us
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = create_app(settings, cluster, extras)

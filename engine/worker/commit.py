@@ -225,17 +225,14 @@ class Committer:
         # The first batch of each topic is queued before anything is awaited, so that one request adds all of them.
         writes.sort(key=_FirstOfEach())
         sent = [(topic, packed, await producer.send_batch(packed, topic, partition=p)) for topic, p, packed in writes]
-        committed = {self._inputs[topic]: offset for topic, offset in offsets.items()}
-        told = asyncio.ensure_future(producer.send_offsets_to_transaction(committed, self._settings.group))
-        try:
-            done = await asyncio.gather(*(future for _, _, future in sent))
-            await told
-        finally:
-            if not told.done():
-                told.cancel()
+        futures = [future for _, _, future in sent]
+        if offsets:  # only deadlines may have fired
+            told = {self._inputs[topic]: offset for topic, offset in offsets.items()}
+            futures.append(producer.send_offsets_to_transaction(told, self._settings.group))
+        done = await asyncio.gather(*futures)
         await producer.commit_transaction()
         ends: dict[str, int] = {}
-        for (topic, packed, _), at in zip(sent, done, strict=True):
+        for (topic, packed, _), at in zip(sent, done, strict=False):
             ends[topic] = max(ends.get(topic, 0), at.offset + packed.record_count())
         return ends[self._changelog], ends.get(self._journal)
 

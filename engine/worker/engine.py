@@ -7,6 +7,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from aiokafka import TopicPartition
+
 from engine.conditions.instants import NEVER
 from engine.state.contacts import Memory
 from engine.state.store import bound_block_cache
@@ -96,6 +98,10 @@ class SegmentEngine:
         self._spawn(self._show())
         if self.settings.clock == "wall":
             await self._probes.start()
+            # Makes the topics known in one answer; nothing is fetched of what is paused.
+            known = [TopicPartition(topic, 0) for topic in self.inputs]
+            self._probes.assign(known)
+            self._probes.pause(*known)
             prober = Prober(
                 self._probes,
                 self.inputs,

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from engine.conditions.instants import NEVER
@@ -215,20 +215,28 @@ class PartitionLoop:
 
     async def _restore(self) -> dict[str, int]:
         settings = self._settings
+        changelog = TopicPartition(changelog_topic(settings.group), self.number)
+        journal = TopicPartition(journal_topic(settings.group), self.number)
+        inputs = {topic: TopicPartition(topic, self.number) for topic in self._shared.inputs}
         client = reader(settings, f"restore-{self.number}")
         try:
             await client.start()
+            # Assigned together, their metadata comes in one answer instead of one a topic with pauses between.
+            client.assign([changelog, journal, *inputs.values()])
+            client.pause(changelog, journal, *inputs.values())
+            begins = await client.beginning_offsets(list(inputs.values()))
+            ends = await client.end_offsets(list(inputs.values()))
             restored = await restore(
                 self.path,
                 client,
-                TopicPartition(changelog_topic(settings.group), self.number),
-                TopicPartition(journal_topic(settings.group), self.number),
+                changelog,
+                journal,
                 delete_retention=self._shared.delete_retention,
                 records=settings.restore_records,
                 progress=self._progressed,
             )
             self.store, self._meta, self._position = restored.store, restored.meta, restored.position
-            return await self._start_offsets(client)
+            return {topic: self._start(topic, begins[tp], ends[tp]) for topic, tp in inputs.items()}
         finally:
             await close_quietly(client)
 
@@ -236,24 +244,17 @@ class PartitionLoop:
         self.progress = share
         self._shared.metrics.restore.labels(self._label).set(share)
 
-    async def _start_offsets(self, client: AIOKafkaConsumer) -> dict[str, int]:
-        """Where to read each input from: the position, unless the topic does not reach so far any more."""
-        wanted = {topic: TopicPartition(topic, self.number) for topic in self._shared.inputs}
-        begins = await client.beginning_offsets(list(wanted.values()))
-        ends = await client.end_offsets(list(wanted.values()))
-        offsets = {}
-        for topic, tp in wanted.items():
-            offset = self._position.offsets.get(topic, begins[tp])
-            if offset < begins[tp]:
-                lost = begins[tp] - offset
-                log.error("%d records of %s were removed by its retention before they were read", lost, tp)
-                self._shared.metrics.lost.inc(lost)
-                offset = begins[tp]
-            elif offset > ends[tp]:
-                log.error("%s ends at %d, before the position %d: made anew? Read from its start", tp, ends[tp], offset)
-                offset = begins[tp]
-            offsets[topic] = offset
-        return offsets
+    def _start(self, topic: str, begin: int, end: int) -> int:
+        """Where to read an input from: the position, unless the topic does not reach so far any more."""
+        offset = self._position.offsets.get(topic, begin)
+        if offset < begin:
+            log.error("%d records of %s/%d were removed before they were read", begin - offset, topic, self.number)
+            self._shared.metrics.lost.inc(begin - offset)
+            return begin
+        if offset > end:
+            log.error("%s/%d ends at %d, before the position %d: made anew?", topic, self.number, end, offset)
+            return begin
+        return offset
 
     async def _build(self) -> None:
         """A core over the store, with every stored deadline armed."""
