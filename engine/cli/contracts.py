@@ -1,0 +1,213 @@
+"""Writes the published contracts in `schemas/` from the models: `python -m engine.cli.contracts`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from engine.conditions import document as parts
+from engine.conditions import matching, values
+from engine.definitions import Segment
+from engine.definitions import document as segments
+from engine.membership.facts import CONTACT_BYTES_MAX, ID_BYTES_MAX, TYPE_BYTES_MAX, WORKSPACE_BYTES_MAX
+
+WIDTH: Final = 240
+DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+INSTANT: Final = r"^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$"
+WIRE_INSTANT: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
+DURATION: Final = r"^P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d{1,3})?S)?)?$"
+
+Instant = Annotated[str, Field(pattern=INSTANT, examples=["2026-05-01T10:00:00.000Z", "2026-05-01T13:00:00+03:00"])]
+WireInstant = Annotated[str, Field(pattern=WIRE_INSTANT, examples=["2026-05-01T10:00:00.000Z"])]
+WorkspaceName = Annotated[str, Field(pattern="^[^/]+$", max_length=WORKSPACE_BYTES_MAX)]
+ContactId = Annotated[str, Field(min_length=1, max_length=CONTACT_BYTES_MAX, description="At most 256 bytes of UTF-8.")]
+
+
+class Event(BaseModel):
+    """One thing that is true of one contact at one instant: a value of an input topic. Other keys are ignored."""
+
+    id: Annotated[str, Field(max_length=ID_BYTES_MAX)] = Field(
+        "",
+        description="The same id again within DEDUP is ignored; without one, topic, partition and offset are the id.",
+    )
+    type: Annotated[str, Field(pattern="^[^*]+$", max_length=TYPE_BYTES_MAX)] = Field(
+        description="What happened; an unknown type is ordinary behaviour.", examples=["purchase", "product_view"]
+    )
+    contact: ContactId
+    at: Instant = Field(description="When it happened, with a zone.")
+    workspace: WorkspaceName = "default"
+    properties: dict[str, Any] | None = Field(None, description="What conditions may look at, nested as you like.")
+    arrives: Instant | None = Field(None, description="Only read by `replay`: when the event reached the engine.")
+
+
+class Cause(BaseModel):
+    """Why a membership changed; the event's fields are null where no event did it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["event", "clock", "definition", "backfill", "list", "opt_out", "merge", "erase"]
+    event_id: str | None
+    event_type: str | None
+    event_at: WireInstant | None
+
+
+class TransitionRecord(BaseModel):
+    """One enter or exit of one contact in one segment. Drop one whose `id` was seen: the id is a pure function."""
+
+    model_config = ConfigDict(extra="forbid", title="Transition")
+
+    id: str = Field(pattern="^[0-9a-f]{32}$")
+    workspace: WorkspaceName
+    segment: str
+    version: int = Field(ge=1, description="Of the definition.")
+    contact: ContactId
+    change: Literal["enter", "exit"]
+    sequence: int = Field(ge=1, description="1, 2, 3 … for one contact and segment: odd enters, even exits.")
+    at: WireInstant = Field(description="When the membership changed.")
+    detected_at: WireInstant = Field(description="When the engine committed it.")
+    late: bool = Field(description="Its event came after the contact's or the partition's clock had passed it.")
+    not_before: WireInstant | None = Field(
+        description="Without a new event the membership does not change before; null: never."
+    )
+    cause: Cause
+    payload: dict[str, Any] | None = Field(description="The fields that the segment's `payload` names.")
+
+
+class DefinitionRecord(BaseModel):
+    """One version of one definition: a value of segments.definitions and segments.definitions.history."""
+
+    model_config = ConfigDict(extra="forbid", title="Definition")
+
+    workspace: str
+    segment: str
+    version: int = Field(ge=1)
+    state: Literal["active", "paused", "deleted"]
+    author: str
+    at: WireInstant
+    note: str
+    definition: Segment | None = Field(description="In canonical form; null once deleted.")
+
+
+MODELS: Final[Mapping[str, type[BaseModel]]] = {
+    "event": Event,
+    "segment": Segment,
+    "transition": TransitionRecord,
+    "definition": DefinitionRecord,
+}
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The JSON Schema of one of MODELS, as it is published."""
+    found = MODELS[name].model_json_schema(schema_generator=_Published)
+    return {"$schema": DRAFT, "$id": f"urn:segment-engine:{name}:1", **found}
+
+
+def text(name: str) -> str:
+    """The file in `schemas/` of one of MODELS."""
+    return _laid_out(schema(name), 0) + "\n"
+
+
+def _laid_out(value: Any, depth: int) -> str:
+    """JSON with one line for whatever fits into one."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or len(flat) + 2 * depth <= WIDTH:
+        return flat
+    inside, outside = "\n" + "  " * (depth + 1), "\n" + "  " * depth
+    if isinstance(value, dict):
+        rows = [f"{json.dumps(key)}: {_laid_out(each, depth + 1)}" for key, each in value.items()]
+        return f"{{{inside}{f',{inside}'.join(rows)}{outside}}}"
+    return f"[{inside}{f',{inside}'.join(_laid_out(each, depth + 1) for each in value)}{outside}]"
+
+
+class _Published(GenerateJsonSchema):
+    """Says what the models' own validators allow and pydantic cannot see: short forms, names, durations."""
+
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        inner = super().function_before_schema(schema)
+        rewrite = _REWRITES.get(schema["function"]["function"])
+        return inner if rewrite is None else rewrite(inner)
+
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, BaseModel):
+            return dft.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return super().encode_default(dft)
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        found = super().default_schema(schema)
+        if found.get("default", ...) is None:
+            del found["default"]  # nothing to fill in
+        return found
+
+    def get_title_from_name(self, name: str) -> str:
+        return name
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def generate(self, schema: Any, mode: Any = "validation") -> JsonSchemaValue:
+        found = super().generate(schema, mode)
+        _spell_durations(found)
+        return found
+
+
+def _one_or_list(inner: JsonSchemaValue) -> JsonSchemaValue:
+    return {"anyOf": [inner["items"], inner]}
+
+
+def _value_or_test(inner: JsonSchemaValue) -> JsonSchemaValue:
+    return {"anyOf": [{"type": ["boolean", "number"]}, {"type": "string", "maxLength": values.TEXT_MAX}, inner]}
+
+
+def _named_events(inner: JsonSchemaValue) -> JsonSchemaValue:
+    name = {"type": "string", "minLength": 1, "maxLength": TYPE_BYTES_MAX}
+    return {"anyOf": [name, {"type": "array", "items": name, "minItems": 1, "maxItems": parts.EVENTS_MAX}, inner]}
+
+
+def _pattern(pattern: str, **more: Any) -> Callable[[JsonSchemaValue], JsonSchemaValue]:
+    return lambda inner: {**inner, "pattern": pattern, **more}
+
+
+_REWRITES: Final[Mapping[Any, Callable[[JsonSchemaValue], JsonSchemaValue]]] = {
+    parts._as_list: _one_or_list,
+    values._short_form: _value_or_test,
+    matching._short_form: _named_events,
+    segments._segment_id: _pattern(f"^{segments._ID.pattern}$", maxLength=segments.SEGMENT_ID_MAX),
+    segments._workspace: _pattern(f"^{segments._WORKSPACE.pattern}$"),
+    segments._timezone: lambda inner: {**inner, "examples": ["UTC", "Europe/Moscow"]},
+    segments._contact: lambda inner: {**inner, "minLength": 1, "maxLength": segments.CONTACT_BYTES_MAX},
+}
+
+
+def _spell_durations(part: Any) -> None:
+    """Formats are only advice to a validator; a pattern is checked."""
+    if isinstance(part, dict):
+        if part.get("format") == "duration":
+            part["pattern"] = DURATION
+        for child in part.values():
+            _spell_durations(child)
+    elif isinstance(part, list):
+        for child in part:
+            _spell_durations(child)
+
+
+def main() -> None:
+    """Writes every schema beside the package `schemas`, and says which ones changed."""
+    import schemas
+
+    folder = Path(schemas.__file__).parent
+    for name in schemas.NAMES:
+        path, wanted = folder / f"{name}.schema.json", text(name)
+        changed = not path.exists() or path.read_text(encoding="utf-8") != wanted
+        path.write_text(wanted, encoding="utf-8")
+        print(f"{path.name} {'written' if changed else 'is up to date'}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
