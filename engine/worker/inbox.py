@@ -48,6 +48,8 @@ class Source:
     running: int = BEGINNING
     bytes: int = 0
     rejected: int = 0
+    importing: bool = False
+    """Whether this was an import of history when the last batch was taken."""
     position: int | None = None
     """Next offset to fetch, behind everything buffered; None before the first look."""
     stable: int | None = None
@@ -95,7 +97,7 @@ class Source:
     def clear(self, position: int) -> None:
         """Starts anew at an offset."""
         self.read, self.records, self.order = [], [], []
-        self.running, self.bytes, self.rejected = BEGINNING, 0, 0
+        self.running, self.bytes, self.rejected, self.importing = BEGINNING, 0, 0, False
         self.position, self.stable = position, None
 
 
@@ -126,7 +128,8 @@ class Inbox:
         """Whether every topic was taken up to these ends, but for imports of history."""
         for source in self.sources:
             offset = source.next_offset
-            if (offset is None or offset < ends.get(source.topic, 0)) and not source.is_import(clock):
+            history = source.is_import(clock) or (source.importing and source.order and source.order[-1] <= clock)
+            if (offset is None or offset < ends.get(source.topic, 0)) and not history:
                 return False
         return True
 
@@ -138,6 +141,8 @@ class Inbox:
         filled = [source for source in self.sources if source.read]
         if not filled or any(not source.read and not source.fetched for source in self.sources):
             return None
+        for source in self.sources:
+            source.importing = source.is_import(clock)
         limit = min(records_max, max(1, bytes_max * len(self) // max(1, sum(s.bytes for s in filled))))
         if len(filled) == 1:
             return _gather([(filled[0], min(limit, len(filled[0])))])
