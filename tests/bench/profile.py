@@ -24,16 +24,16 @@ from tests.bench.job import TABLE_WIDTH, Runs, expected, input_file, load
 
 # The first pattern found in "path:function" decides; order matters.
 STEPS = (
-    ("store", ("rocksdict", "engine/state/store", "engine/state/write")),
-    ("wait", ("selectors.py", "select.epoll", "'poll'")),
+    ("store", ("rocksdict", "engine/state/store")),
+    ("wait", ("selectors.py", "select.epoll")),
     ("commit", ("engine/worker/commit", "aiokafka/producer/transaction", "aiokafka/producer/sender")),
-    ("produce", ("aiokafka/producer", "aiokafka/record/default_records.py:append", "_DefaultRecordBatchBuilder")),
-    ("fetch", ("aiokafka/consumer", "aiokafka/record", "engine/worker/intake")),
+    ("produce", ("aiokafka/producer", "engine/worker/publishing", "engine/worker/fanout")),
+    ("fetch", ("aiokafka/consumer", "aiokafka/record", "engine/worker/intake", "engine/worker/inbox")),
     ("decode", ("engine/membership/facts", "engine/conditions/fact")),
-    ("encode", ("engine/state/codec", "engine/membership/transitions")),
-    ("judge", ("engine/conditions", "engine/membership/judge", "engine/membership/step", "engine/membership/plan")),
-    ("state", ("engine/state", "engine/membership")),
-    ("loop", ("engine/worker", "asyncio", "faust", "mode/", "aiokafka")),
+    ("encode", ("engine/state/codec", "engine/state/changelog", "engine/membership/transitions")),
+    ("state", ("engine/state", "engine/membership/ids", "engine/membership/batch", "engine/membership/contact")),
+    ("judge", ("engine/conditions", "engine/membership")),
+    ("loop", ("engine/worker", "engine/api", "asyncio", "faust", "/mode/", "aiokafka")),
 )
 
 

@@ -56,7 +56,7 @@ class LiveProducer:
         self._rate, self._grace = rate, grace
         self._producer = producer(brokers, **{"message.timeout.ms": 300_000, "linger.ms": 2})
         self._thread = threading.Thread(target=self._run, name="live-producer", daemon=True)
-        self._quit = threading.Event()
+        self._quit, self._renew = threading.Event(), threading.Event()
         self._silent: dict[str, float] = {}
         self._recent: deque[tuple[str, bytes, dict[str, Any]]] = deque(maxlen=_REMEMBERED)
         self._refused: list[str] = []
@@ -70,6 +70,10 @@ class LiveProducer:
         self._quit.set()
         self._thread.join()
 
+    def renew(self) -> None:
+        """Lets new contacts take over now, so that those of before and those to come share no fault."""
+        self._renew.set()
+
     def stop(self) -> int:
         """Ends the stream, waits for every acknowledgement and returns the last instant sent (ms)."""
         self._quit.set()
@@ -80,12 +84,14 @@ class LiveProducer:
         return int(time.time() * 1000)
 
     def _run(self) -> None:
-        start, epoch, contacts = time.monotonic(), -1, list[_Contact]()
+        start, epoch, until = time.monotonic(), 0, 0.0
+        contacts: list[_Contact] = []
         owed = 0.0
         while not self._quit.wait(BEAT):
             spent = time.monotonic() - start
-            if int(spent / EPOCH) != epoch:
-                epoch = int(spent / EPOCH)
+            if spent >= until or self._renew.is_set():
+                self._renew.clear()
+                epoch, until = epoch + 1, spent + EPOCH
                 contacts = self._contacts(epoch)
             self._fall_silent(spent)
             # A stall of this thread is not caught up with: the rate is a wish, the order is a promise.
