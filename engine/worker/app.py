@@ -8,23 +8,20 @@ to the loop that waits for it.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import faust
 from mode import Service
 
+from engine.worker import logs
 from engine.worker.engine import SegmentEngine
 from engine.worker.preflight import Cluster
 from engine.worker.settings import Settings
 from engine.worker.units import Unit
 
-log = logging.getLogger(__name__)
-
 CHANNEL_UNITS: Final = 1_024
 """Units waiting for an agent: each partition has at most one."""
-LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 Extra = Callable[[SegmentEngine], Service]
 """Makes a service that runs beside the engine, such as the HTTP interface."""
@@ -106,11 +103,7 @@ def create_app(settings: Settings, cluster: Cluster, extras: Sequence[Extra] = (
 def run_worker(settings: Settings, cluster: Cluster, extras: Sequence[Extra] = (), *, loglevel: str = "INFO") -> None:
     """Runs a worker until a signal or a failure; ends the process: 0 after a signal, 1 after a failure."""
     (settings.data_dir / settings.group).mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(format=LOG_FORMAT, level=loglevel)
-    logging.getLogger("faust").setLevel(logging.WARNING)
-    logging.getLogger("mode").setLevel(logging.WARNING)
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)  # retries; how a commit ends is told by us
+    logs.set_up(loglevel)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = create_app(settings, cluster, extras)
