@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import topics
 from engine.cli import main
 from engine.cli.segments import as_yaml
 from engine.definitions import canonical, load_folder, parse_segment
@@ -112,8 +114,8 @@ class Desk:
 @pytest.fixture
 def desk(kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
     monkeypatch.setenv("SEGMENT_ENGINE_BROKERS", kafka.brokers)
-    assert main.run(["topics", "create"]) == 0
-    capsys.readouterr()
+    # Only the topics that are the same for every test of the session, whatever its number of partitions.
+    asyncio.run(topics.create(kafka.brokers, [topics.DEFINITIONS, topics.HISTORY], partitions=1))
     return Desk(kafka, tmp_path, capsys)
 
 
