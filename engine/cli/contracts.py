@@ -33,8 +33,8 @@ ContactId = Annotated[str, Field(min_length=1, max_length=CONTACT_BYTES_MAX, des
 class Event(BaseModel):
     """One thing that is true of one contact at one instant: a value of an input topic. Other keys are ignored."""
 
-    id: Annotated[str, Field(max_length=ID_BYTES_MAX)] = Field(
-        "",
+    id: Annotated[str, Field(min_length=1, max_length=ID_BYTES_MAX)] | None = Field(
+        None,
         description="The same id again within DEDUP is ignored; without one, topic, partition and offset are the id.",
     )
     type: Annotated[str, Field(pattern="^[^*]+$", max_length=TYPE_BYTES_MAX)] = Field(
@@ -42,7 +42,7 @@ class Event(BaseModel):
     )
     contact: ContactId
     at: Instant = Field(description="When it happened, with a zone.")
-    workspace: WorkspaceName = "default"
+    workspace: WorkspaceName | None = Field(None, description="Null or missing: `default`.")
     properties: dict[str, Any] | None = Field(None, description="What conditions may look at, nested as you like.")
     arrives: Instant | None = Field(None, description="Only read by `replay`: when the event reached the engine.")
 

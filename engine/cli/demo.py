@@ -129,7 +129,7 @@ async def _publish(stage: Stage, played: Played) -> None:
     try:
         async with Publisher(settings) as publisher:
             for line in lines:
-                fact = read_fact(line, arrival=None, fallback_id="", skew=0, max_bytes=settings.max_event_bytes)
+                fact = read_fact(line, arrival=None, fallback_id="line", skew=0, max_bytes=settings.max_event_bytes)
                 assert not isinstance(fact, Rejected)
                 await publisher.publish(fact, line)
             await publisher.flush()

@@ -79,7 +79,7 @@ async def _send(file: str, settings: Settings) -> Sent:
                 fact = read_fact(
                     line,
                     arrival=time.time_ns() // 1_000_000,
-                    fallback_id="",
+                    fallback_id=f"line/{number}",
                     skew=settings.skew,
                     max_bytes=settings.max_event_bytes,
                 )

@@ -105,7 +105,7 @@ def _clock_after(line: bytes, settings: Settings) -> int | None:
         arrival = None if arrives is None else parse_instant(arrives)
     except (ValueError, TypeError, AttributeError):
         return None
-    fact = read_fact(line, arrival=arrival, fallback_id="", skew=settings.skew, max_bytes=settings.max_event_bytes)
+    fact = read_fact(line, arrival=arrival, fallback_id="line", skew=settings.skew, max_bytes=settings.max_event_bytes)
     if isinstance(fact, Rejected):
         return None
     return max(fact.at - settings.grace, -1 if arrival is None else arrival)
