@@ -91,6 +91,13 @@ def decode_chunk(encoded: bytes, key: bytes) -> list[Fact]:
     return [journaled_fact(key, entry) for entry in _decode_chunk(memoryview(encoded)[1:])]
 
 
+def newest_of_chunk(encoded: bytes) -> int:
+    """The greatest `at` of a chunk's facts, in milliseconds. Raises UnknownVersion."""
+    if encoded[0] != CHUNK_VERSION:
+        raise UnknownVersion(_unknown("a journal chunk", encoded[0], CHUNK_VERSION))
+    return max((entry[2] for entry in _decode_chunk(memoryview(encoded)[1:])), default=0)
+
+
 def encode_position(position: Position) -> bytes:
     """A partition's position as bytes."""
     return _POSITION_PREFIX + _encode(position)

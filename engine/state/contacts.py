@@ -10,7 +10,7 @@ never leaves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 from engine.conditions.contact import Contact
@@ -117,9 +117,10 @@ class StoredContacts:
         self._old.pop(key, None)
         self._absent.discard(key)
 
-    def knows(self, key: bytes) -> bool:
-        """Whether there is a contact under a store key."""
-        return self.get(key) is not None
+    @property
+    def absent(self) -> Set[bytes]:
+        """Store keys asked for since the last `settle` that have no contact yet."""
+        return self._absent
 
     def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:
         """The committed facts of a contact's journal, in the order in which they were taken."""

@@ -25,7 +25,7 @@ from rocksdict import (
 )
 
 from engine.conditions.fact import Fact
-from engine.state.codec import Header, UnknownVersion, decode_chunk, decode_header
+from engine.state.codec import Header, UnknownVersion, decode_chunk, decode_header, newest_of_chunk
 
 META_VERSION: Final = 1
 WRITE_BUFFER_BYTES: Final = 16 << 20
@@ -136,6 +136,9 @@ class Store:
         for key in gone_chunks:
             del batch[(len(key) - 4).to_bytes(2, "big") + key]
         batch.put(_META_KEY, bytes([META_VERSION]) + _encode_meta(meta), in_meta)
+        self._write_batch(batch)
+
+    def _write_batch(self, batch: WriteBatch) -> None:
         try:
             self._db.write(batch, self._write)
         except Exception as error:
@@ -169,6 +172,29 @@ class Store:
             facts += decode_chunk(each.value(), key)
             each.next()
         return facts
+
+    def sweep(self, after: bytes, oldest: int, count: int) -> tuple[bytes, int]:
+        """Looks at `count` chunks of the journal behind the place `after` and removes those with no fact at `oldest` (ms)
+        or later.
+
+        Returns the place to go on from, empty when the end was reached, and how many were removed. Only the local copy
+        is lessened: the topic's retention does the same there. Raises StoreError.
+        """
+        batch = WriteBatch(raw_mode=True)
+        batch.set_default_column_family(self._handles[1])
+        each = self._journal.iter()
+        each.seek(after)
+        looked, place = 0, b""
+        while each.valid() and looked < count:
+            place = each.key()
+            if newest_of_chunk(each.value()) < oldest:
+                del batch[place]
+            looked += 1
+            each.next()
+        removed = len(batch)
+        if removed:
+            self._write_batch(batch)
+        return (place + b"\0" if each.valid() else b""), removed
 
     def headers(self, after: bytes = b"") -> Iterator[tuple[bytes, Header]]:
         """Store key and leading fields of every state whose key is greater than `after`, in the order of the keys."""

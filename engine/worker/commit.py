@@ -20,7 +20,7 @@ from engine.membership.batch import Batch
 from engine.membership.facts import Rejected
 from engine.membership.placement import wire_key
 from engine.membership.transitions import encode, headers
-from engine.state.changelog import IDENTITY, POSITION, STATE, changelog_topic, journal_key, journal_topic
+from engine.state.changelog import IDENTITY, POSITION, STATE, changelog_topic, journal_topic
 from engine.state.changelog import transactional_id as id_of
 from engine.state.codec import Position, encode_chunk, encode_contact, encode_position
 from engine.worker.clients import close_quietly, discard, transactional_producer
@@ -36,6 +36,9 @@ COMMON_BATCH_BYTES: Final = 900_000
 """The same for topics with Kafka's default limit of 1 MiB."""
 RECORD_BYTES: Final = 40
 """Bound of what a record adds to its key, value and headers."""
+
+TRANSITION_HEADERS_BYTES: Final = 256
+"""Bound of a transition's headers: an id, a segment's id and a word, with their names."""
 
 Row = tuple[bytes | None, bytes | None, Headers]
 
@@ -103,7 +106,11 @@ def encode_changes(
     changes.state_bytes = total
     contacts = batch.contacts
     changes.journal = [
-        (journal_key(key, contacts[key].journal_next - 1), encode_chunk(facts)) for key, facts in batch.journal.items()
+        (
+            key + (contacts[key].journal_next - 1).to_bytes(4, "big"),
+            encode_chunk(facts),
+        )  # journal_key, without the call
+        for key, facts in batch.journal.items()
     ]
     for transition in batch.transitions:
         value = encode(transition, now)
@@ -210,12 +217,14 @@ class Committer:
         log_rows.append((POSITION, changes.position, []))
         writes: list[tuple[str, int, Any]] = []
 
-        def add(topic: str, partition: int, rows: Sequence[Row], limit: int = COMMON_BATCH_BYTES) -> None:
-            writes.extend((topic, partition, packed) for packed in pack(producer, rows, limit))
+        def add(
+            topic: str, partition: int, rows: Sequence[Row], limit: int = COMMON_BATCH_BYTES, heads: int | None = None
+        ) -> None:
+            writes.extend((topic, partition, packed) for packed in pack(producer, rows, limit, heads))
 
         add(self._changelog, number, log_rows, OWN_BATCH_BYTES)
         add(self._journal, number, [(k, v, []) for k, v in changes.journal], OWN_BATCH_BYTES)
-        add(self._transitions, number, changes.transitions)
+        add(self._transitions, number, changes.transitions, heads=TRANSITION_HEADERS_BYTES)
         add(self._members, number, changes.members)
         add(self._dead_letter, self._dead_letter_number, changes.letters)
         for right, rows in changes.forwarded.items():
@@ -249,8 +258,11 @@ class _FirstOfEach:
         return turn
 
 
-def pack(producer: AIOKafkaProducer, rows: Sequence[Row], limit: int) -> list[Any]:
-    """Record batches of at most about `limit` bytes each, a larger record alone in its own."""
+def pack(producer: AIOKafkaProducer, rows: Sequence[Row], limit: int, heads: int | None = None) -> list[Any]:
+    """Record batches of at most about `limit` bytes each, a larger record alone in its own.
+
+    `heads` bounds the bytes of a record's headers, where that is known; else they are counted.
+    """
     batches: list[Any] = []
     if not rows:
         return batches
@@ -261,7 +273,9 @@ def pack(producer: AIOKafkaProducer, rows: Sequence[Row], limit: int) -> list[An
     count = size = 0
     for key, value, head in rows:
         length = (len(key) if key else 0) + (len(value) if value else 0) + RECORD_BYTES
-        if head:
+        if heads is not None:
+            length += heads
+        elif head:
             length += sum(len(name) + len(content) + 10 for name, content in head)
         if size + length > limit and count:
             builder._relative_offset = count

@@ -6,7 +6,7 @@ never sent on again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Set
 from typing import Any, Final
 
 from engine.conditions.fact import Fact
@@ -51,16 +51,22 @@ def split_misplaced(
     *,
     number: int,
     partitions: int,
-    known: Callable[[bytes], bool],
+    unknown: Set[bytes],
     forwarding: str,
 ) -> tuple[list[Fact], list[Any], list[tuple[int, Any]]]:
     """Facts and records that belong in partition `number`, and the others with their right partition.
 
-    `known` tells whether a contact has a state here; `forwarding` names the topic whose records are never sent on.
+    `unknown` are the store keys of contacts without a state here; `forwarding` names the topic whose records are never
+    sent on.
     """
-    one_of = {fact.key: fact for fact in facts}
-    unknown = {key: right_partition(fact, partitions) for key, fact in one_of.items() if not known(key)}
-    elsewhere = {key: right for key, right in unknown.items() if right != number}
+    if not unknown:
+        return facts, records, []
+    judged: dict[bytes, int] = {}
+    for fact in facts:
+        key = fact.key
+        if key in unknown and key not in judged:
+            judged[key] = right_partition(fact, partitions)
+    elsewhere = {key: right for key, right in judged.items() if right != number}
     if not elsewhere:
         return facts, records, []
     kept: list[tuple[Fact, Any]] = []

@@ -95,6 +95,22 @@ def test_a_journal_is_not_mixed_with_that_of_a_contact_whose_id_begins_alike(tmp
     store.close()
 
 
+def test_chunks_past_the_retention_are_swept_a_slice_at_a_time(tmp_path: Path) -> None:
+    store = Store(tmp_path / "0")
+    chunks = [
+        (journal_key(k, n), encode_chunk([fact(k, "x", 0), fact(k, "y", n)])) for k in (ANN, BORIS) for n in range(5)
+    ]
+    store.write({}, chunks, Meta())
+    place, removed, turns = b"", 0, 0
+    while turns == 0 or place:
+        place, gone = store.sweep(place, 3, 3)
+        removed, turns = removed + gone, turns + 1
+    assert removed == 6
+    assert [f.at for f in store.history(ANN)] == [0, 3, 0, 4]
+    assert [f.at for f in store.history(BORIS)] == [0, 3, 0, 4]
+    store.close()
+
+
 def test_a_scan_goes_on_after_a_key_and_sees_one_moment(tmp_path: Path) -> None:
     store = Store(tmp_path / "0")
     encoded = encode_contact(Contact())

@@ -35,14 +35,14 @@ THERE = next(f"c{n}" for n in range(99) if home(f"c{n}") == 3)
 
 
 def split(
-    read: list[Fact], records: list[Record], known: Set[str] = frozenset()
+    read: list[Fact], records: list[Record], unknown: Set[str] = frozenset({HERE, THERE})
 ) -> tuple[list[str], list[tuple[int, int]]]:
     kept, _, misplaced = split_misplaced(
         read,
         records,
         number=0,
         partitions=PARTITIONS,
-        known=lambda key: key in {store_key("default", c) for c in known},
+        unknown={store_key("default", c) for c in unknown},
         forwarding="events.forwarded",
     )
     return [f.contact for f in kept], [(right, record.offset) for right, record in misplaced]
@@ -53,7 +53,7 @@ def test_a_misplaced_fact_goes_to_its_right_partition() -> None:
 
 
 def test_a_known_contact_is_not_judged_again() -> None:
-    assert split(*facts(THERE), known={THERE}) == ([THERE], [])
+    assert split(*facts(THERE), unknown={HERE}) == ([THERE], [])
 
 
 def test_a_forwarded_fact_is_not_sent_on_again() -> None:
@@ -63,7 +63,7 @@ def test_a_forwarded_fact_is_not_sent_on_again() -> None:
 def test_nothing_misplaced_gives_back_the_same_lists() -> None:
     read, records = facts(HERE)
     kept, same, misplaced = split_misplaced(
-        read, records, number=0, partitions=PARTITIONS, known=lambda _: False, forwarding="f"
+        read, records, number=0, partitions=PARTITIONS, unknown={store_key("default", HERE)}, forwarding="f"
     )
     assert kept is read
     assert same is records
