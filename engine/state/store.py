@@ -174,7 +174,7 @@ class Store:
         return facts
 
     def sweep(self, after: bytes, oldest: int, count: int) -> tuple[bytes, int]:
-        """Looks at `count` chunks of the journal behind the place `after` and removes those with no fact at `oldest` (ms)
+        """Looks at `count` journal chunks behind the place `after`, removes those with no fact at `oldest` (ms)
         or later.
 
         Returns the place to go on from, empty when the end was reached, and how many were removed. Only the local copy
