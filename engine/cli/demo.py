@@ -318,8 +318,8 @@ export SEGMENT_ENGINE_BROKERS={brokers} SEGMENT_ENGINE_HTTP_PORT={stage.settings
 segment-engine members hot
 segment-engine contact 541312140
 echo '{event}' | segment-engine events send -
-segment-engine contact me
 segment-engine watch --from start --count 5
+segment-engine contact me
 curl -s {url}/segments
 curl -s {url}/metrics"""
     )
