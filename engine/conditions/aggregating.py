@@ -251,6 +251,14 @@ class EverValue(Feature):
         best = _best(self.fn, _numeric(values) + ([] if value is None else [value]))
         return best[0] if best else None
 
+    def mend(self, value: Any, before: list[Fact], after: list[Fact], as_of: int) -> Any:
+        # The value may go further back than the history: what did not come from it stays.
+        was, now = self.fold(before, as_of), self.fold(after, as_of)
+        if self.fn == "distinct":
+            older = [each for each in value or () if not any(_same(each, known) for known in was or ())]
+            return [*older, *(each for each in now or () if not any(_same(each, known) for known in older))] or None
+        return now if value == was else value
+
     def figure(self, value: Any, t: int) -> tuple[list[Any], int]:
         """The result as values to test, and how long it stands."""
         if self.fn == "distinct":

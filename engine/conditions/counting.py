@@ -13,7 +13,7 @@ from engine.conditions.contact import Contact
 from engine.conditions.document import COUNT_MAX, mistake
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature, Intake, WindowLength
-from engine.conditions.instants import NEVER
+from engine.conditions.instants import LAST_INSTANT, NEVER
 from engine.conditions.scope import Evaluate, Verdict
 from engine.conditions.values import Test, compile_values
 
@@ -29,6 +29,8 @@ class WindowCount(Feature):
 
     def add(self, value: list[int] | None, fact: Fact, role: int, as_of: int) -> list[int] | None:
         end = fact.at + self.fixed if self.fixed is not None else self.window.end(fact.at)
+        if end > LAST_INSTANT:
+            end = NEVER
         if end <= as_of:
             return value
         if value is None:

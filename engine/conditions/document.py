@@ -116,11 +116,17 @@ Texts = Annotated[
 
 
 def _path(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > 256 or any(not part for part in value.split(".")):
+    if (
+        not isinstance(value, str)
+        or not value
+        or len(value) > 256
+        or any(not part for part in value.split("."))
+        or set(value) & set('[]"')
+    ):
         raise mistake(
             "path",
             f"{value!r} is not a path",
-            "name a property, with dots into objects and lists, as in items.category",
+            "name a property, with dots into objects and lists, as in items.category (keys that hold dots: not yet)",
         )
     return value
 

@@ -9,6 +9,8 @@ import msgspec
 
 Properties = dict[str, Any]
 
+_INT_DIGITS = 1_000
+"""Whole numbers of more digits are infinite: Python reads at most 4,300."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -23,10 +25,12 @@ class Fact(msgspec.Struct):
     contact: str
     type: str
     at_text: str = msgspec.field(name="at")
-    id: str = ""
-    workspace: str = "default"
+    id_text: str | None = msgspec.field(name="id", default=None)
+    workspace_text: str | None = msgspec.field(name="workspace", default=None)
     raw: msgspec.Raw = msgspec.field(name="properties", default=msgspec.Raw(b"{}"))
     # Set after reading, whatever the record says under these names.
+    id: str = msgspec.field(name="~id", default="")
+    workspace: str = msgspec.field(name="~workspace", default="default")
     at: int = msgspec.field(name="~at", default=0)
     arrival: int | None = msgspec.field(name="~arrival", default=None)
     key: bytes = msgspec.field(name="~key", default=b"")
@@ -42,10 +46,14 @@ class Fact(msgspec.Struct):
         return found
 
 
+def _whole(text: str) -> int | float:
+    return int(text) if len(text) < _INT_DIGITS else float(text)
+
+
 def decode_properties(raw: bytes | msgspec.Raw) -> Properties:
     """The object in `raw`, a JSON text that was checked when the record was read."""
     try:
         return _decode(raw)
-    except msgspec.ValidationError:  # a number beyond a double, such as 1e999: infinite, as JSON readers have it
-        found = json.loads(bytes(raw))
+    except ValueError:  # a number beyond a double, such as 1e999: infinite, as JSON readers have it
+        found = json.loads(bytes(raw), parse_int=_whole)
         return found if isinstance(found, dict) else {}

@@ -26,7 +26,7 @@ LAST_INSTANT = 253_402_300_799_999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _DATE_TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s?([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII
+    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
 _DURATION = re.compile(
     r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,3}))?S)?)?", re.ASCII
@@ -65,9 +65,8 @@ def _parse(text: str, zone: ZoneInfo | None) -> int:
         raise ValueError(f"{text!r} is not an RFC 3339 instant such as 2026-05-01T10:00:00.000Z")
     year, month, day, hour, minute, second, fraction, offset = match.groups()
     millis = int((fraction or "0").ljust(3, "0")[:3])
-    leap = second == "60"  # a leap second is read as the last one before it
     local = datetime(  # noqa: DTZ001 - the zone is put on below
-        int(year), int(month), int(day), int(hour or 0), int(minute or 0), 59 if leap else int(second or 0)
+        int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0)
     )
     if offset is None:
         instant = _to_utc(local, zone)
@@ -90,7 +89,10 @@ def _to_utc(local: datetime, zone: ZoneInfo | None) -> int:
     """Milliseconds of a wall time; fold 0 is the later side of a gap and the earlier of an overlap."""
     if zone is None:
         return (local.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
-    return (local.replace(tzinfo=zone, fold=0).astimezone(UTC) - _EPOCH) // _MILLISECOND
+    try:
+        return (local.replace(tzinfo=zone, fold=0).astimezone(UTC) - _EPOCH) // _MILLISECOND
+    except OverflowError:  # beyond the calendar on this side or that
+        return NEVER if local.year > 5000 else -1
 
 
 def format_instant(instant: int) -> str:
@@ -134,10 +136,10 @@ class Duration:
         return years * 366 * DAY + months * 31 * DAY + self.millis + (HOUR * 2 if self.months else 0)
 
     def after(self, instant: int, zone: ZoneInfo | None) -> int:
-        """The instant this long after `instant`; months by the calendar of `zone` (None: UTC)."""
-        if not self.months:
-            return instant + self.millis
-        return add_months(instant, self.months, zone) + self.millis
+        """The instant this long after `instant`, NEVER beyond the year 9999; months by the calendar of `zone`
+        (None: UTC)."""
+        end = (add_months(instant, self.months, zone) if self.months else instant) + self.millis
+        return end if end <= LAST_INSTANT else NEVER
 
 
 @lru_cache(maxsize=16_384)
@@ -147,7 +149,10 @@ def add_months(instant: int, months: int, zone: ZoneInfo | None) -> int:
     >>> format_instant(add_months(parse_instant("2026-01-31T12:00:00Z"), 3, None))
     '2026-04-30T12:00:00.000Z'
     """
-    local = (_EPOCH + timedelta(milliseconds=instant)).astimezone(zone or UTC).replace(tzinfo=None)
+    try:
+        local = (_EPOCH + timedelta(milliseconds=instant)).astimezone(zone or UTC).replace(tzinfo=None)
+    except OverflowError:
+        return NEVER
     total = local.year * 12 + local.month - 1 + months
     year, month = divmod(total, 12)
     if year > 9999:

@@ -28,7 +28,12 @@ TEXT_MAX = 1_024
 _FINER = re.compile(r"[.,]\d{3}(\d{1,6})", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
-ScalarField = StrictBool | StrictInt | StrictFloat | Annotated[StrictStr, Field(max_length=TEXT_MAX)]
+ScalarField = (
+    StrictBool
+    | StrictInt
+    | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+    | Annotated[StrictStr, Field(max_length=TEXT_MAX)]
+)
 Scalars = Annotated[list[ScalarField], Field(min_length=1, max_length=CHILDREN_MAX)]
 OPERATORS = (
     "eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, Field, StrictBool, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
 
 from engine.conditions.document import Document, Path, mistake
+from engine.conditions.instants import parse_instant
 from engine.conditions.registry import Condition
 
 SEGMENT_ID_MAX = 64
@@ -131,6 +133,15 @@ class Segment(Document):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _bounds_in_zone(self) -> Segment:
+        for bound in _bounds(self.when):
+            try:
+                parse_instant(bound, self.zone)
+            except ValueError as error:
+                raise mistake("instant", str(error), f"in {self.timezone} it is out of bounds") from None
+        return self
+
     @property
     def zone(self) -> ZoneInfo | None:
         """The zone whose calendar the segment's months follow; None is UTC."""
@@ -140,6 +151,20 @@ class Segment(Document):
     def key(self) -> tuple[str, str]:
         """Workspace and id."""
         return self.workspace, self.segment
+
+
+def _bounds(part: Any) -> Iterator[str]:
+    """Every `since` and `until` of a rule."""
+    if isinstance(part, BaseModel):
+        for name in type(part).model_fields:
+            value = getattr(part, name)
+            if name in ("since", "until") and isinstance(value, str):
+                yield value
+            else:
+                yield from _bounds(value)
+    elif isinstance(part, list):
+        for child in part:
+            yield from _bounds(child)
 
 
 def canonical(segment: Segment) -> dict[str, Any]:

@@ -5,7 +5,9 @@ YAML is read without its surprises: `no` is a text, dates are texts, aliases and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
@@ -27,7 +29,11 @@ DEFINITION_BYTES_MAX = 262_144
 """A definition's text: 256 KiB."""
 DEPTH_MAX = 64
 """How deep a definition may nest."""
+_SCALAR_ERRORS = ("bool_type", "int_type", "float_type", "string_type", "finite_number", "string_too_long")
+_CORE = "tag:yaml.org,2002:"
 SUFFIXES = (".yaml", ".yml", ".json")
+
+_BRACKET = re.compile(r"[\[\]{}]")
 
 Place = tuple[str | int, ...]
 Places = dict[Place, tuple[int, int]]
@@ -95,6 +101,9 @@ def _documents(text: bytes | str, name: str) -> Iterator[Node]:
         raise DefinitionErrors([DefinitionError("", "", problem, "put long lists of contacts on a list", file=name)])
     try:
         decoded = text.decode() if isinstance(text, bytes) else text
+        if _brackets(decoded) > 2 * DEPTH_MAX:
+            problem = f"nested more than {DEPTH_MAX} deep"
+            raise DefinitionErrors([DefinitionError("", "", problem, "split it into several segments", file=name)])
         yaml = YAML(typ="rt", pure=True)
         if any(isinstance(event, AliasEvent) for event in yaml.parse(StringIO(decoded))):
             raise DefinitionErrors(
@@ -112,6 +121,15 @@ def _documents(text: bytes | str, name: str) -> Iterator[Node]:
         raise DefinitionErrors([DefinitionError("", "", problem, file=name, line=line, column=column)]) from None
     except (YAMLError, RecursionError) as error:
         raise DefinitionErrors([DefinitionError("", "", f"not YAML or JSON: {error}", file=name)]) from None
+
+
+def _brackets(text: str) -> int:
+    """How deep brackets nest, those in texts included: reading them takes time as their square."""
+    depth = deepest = 0
+    for match in _BRACKET.finditer(text):
+        depth += 1 if match[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _segment(node: Node, name: str) -> Segment:
@@ -138,6 +156,11 @@ def _plain(node: Node, place: Place, places: Places, errors: list[DefinitionErro
             )
         )
         return None
+    if not str(node.tag).startswith(_CORE):
+        problem = f"the tag {node.tag} is not allowed"
+        errors.append(
+            DefinitionError(path_text(place), str(node.tag), problem, "write a plain value", name, line, column)
+        )
     if isinstance(node, MappingNode):
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -155,7 +178,14 @@ def _plain(node: Node, place: Place, places: Places, errors: list[DefinitionErro
         return found
     if isinstance(node, SequenceNode):
         return [_plain(child, (*place, index), places, errors, name) for index, child in enumerate(node.value)]
-    return _scalar(node)
+    value = _scalar(node)
+    if value is None:
+        problem, hint = (
+            "the value is missing",
+            "write one, or take the key out (exists: false asks for what is not there)",
+        )
+        errors.append(DefinitionError(path_text(place), "", problem, hint, name, line, column))
+    return value
 
 
 def _scalar(node: Node) -> Any:
@@ -184,9 +214,24 @@ def _validate(document: Any, places: Places, name: str) -> Segment:
     try:
         return Segment.model_validate(document)
     except ValidationError as error:
-        raise DefinitionErrors(
-            [_mistake(each, document, places, name) for each in error.errors(include_url=False)]
-        ) from None
+        raise DefinitionErrors(_mistakes(error, document, places, name)) from None
+
+
+def _mistakes(error: ValidationError, document: Any, places: Places, name: str) -> list[DefinitionError]:
+    """One mistake for each place: a value that may be one of several kinds fails as each of them."""
+    found: dict[str, list[tuple[str, DefinitionError]]] = {}
+    for each in error.errors(include_url=False):
+        told = _mistake(each, document, places, name)
+        found.setdefault(told.path, []).append((each["type"], told))
+    mistakes = []
+    for at_one_place in found.values():
+        kinds = [kind for kind, _ in at_one_place]
+        told = at_one_place[0][1]
+        if len(kinds) > 1 and all(kind in _SCALAR_ERRORS for kind in kinds):
+            mistakes.append(replace(told, problem=f"{told.text} is not a text, a number, true or false", hint=""))
+        else:
+            mistakes += [each for _, each in at_one_place]
+    return mistakes
 
 
 def _mistake(error: Any, document: Any, places: Places, name: str) -> DefinitionError:

@@ -7,6 +7,7 @@ within their bounds.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -24,6 +25,8 @@ DEPTH_MAX = 200
 UNSUPPORTED = frozenset(("contact_merged", "contact_erased", "event_retracted"))
 """Types whose meaning this version can't keep: refused instead of half done."""
 
+_STRICT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+"""What `at` must look like; texts in conditions may say less."""
 _FIELDS = {"contact": "contact", "type": "type", "at": "time", "id": "id", "workspace": "workspace"}
 
 
@@ -55,21 +58,20 @@ def read_fact(value: bytes, *, arrival: int | None, fallback_id: str, skew: int,
     except (msgspec.DecodeError, RecursionError) as error:
         return _undecodable(error)
     contact, event_type = fact.contact, fact.type
-    if not contact or (len(contact) * 4 > CONTACT_BYTES_MAX and len(contact.encode()) > CONTACT_BYTES_MAX):
-        return Rejected(
-            "bad_contact", f"contact has {len(contact.encode())} bytes; 1 to {CONTACT_BYTES_MAX} are allowed"
-        )
-    if (
-        not event_type
-        or "*" in event_type
-        or (len(event_type) * 4 > TYPE_BYTES_MAX and len(event_type.encode()) > TYPE_BYTES_MAX)
-    ):
-        return Rejected("bad_type", f"type {event_type[:80]!r} is not a text of 1 to {TYPE_BYTES_MAX} bytes without *")
+    if not contact or _longer(contact, CONTACT_BYTES_MAX):
+        problem = f"contact has {len(contact.encode())} bytes; 1 to {CONTACT_BYTES_MAX} are allowed"
+        return Rejected("bad_contact", problem)
+    if not event_type or "*" in event_type or _longer(event_type, TYPE_BYTES_MAX):
+        allowed = f"a text of 1 to {TYPE_BYTES_MAX} bytes without *"
+        return Rejected("bad_type", f"type {event_type[:80]!r} is not {allowed}")
     if event_type in UNSUPPORTED:
         return Rejected("unsupported", f"events of type {event_type} are not supported by this version")
+    text = fact.at_text
     try:
-        at = parse_instant(fact.at_text)
-    except (ValueError, OverflowError) as error:
+        at = parse_instant(text)
+        if (len(text) != 24 or text[19] != "." or text[23] != "Z") and not _STRICT.fullmatch(text):
+            raise ValueError(f"{text[:80]!r} is not an RFC 3339 date-time with an offset")
+    except ValueError as error:
         return Rejected("bad_time", f"at: {error}")
     if arrival is not None and at > arrival:
         if at > arrival + skew:
@@ -77,15 +79,13 @@ def read_fact(value: bytes, *, arrival: int | None, fallback_id: str, skew: int,
                 "too_far_ahead", f"at is {at - arrival} ms after the record's arrival; {skew} ms are allowed"
             )
         at = arrival
-    if not fact.id:
-        fact.id = fallback_id
-    elif len(fact.id) * 4 > ID_BYTES_MAX and len(fact.id.encode()) > ID_BYTES_MAX:
-        return Rejected("bad_id", f"id has {len(fact.id.encode())} bytes; at most {ID_BYTES_MAX} are allowed")
-    workspace = fact.workspace
-    if workspace != "default" and (not workspace or "/" in workspace or len(workspace.encode()) > WORKSPACE_BYTES_MAX):
-        return Rejected(
-            "bad_workspace", f"workspace {workspace[:80]!r} is not a text of 1 to {WORKSPACE_BYTES_MAX} bytes without /"
-        )
+    event_id = fallback_id if fact.id_text is None else fact.id_text
+    if not event_id or _longer(event_id, ID_BYTES_MAX):
+        return Rejected("bad_id", f"id has {len(event_id.encode())} bytes; 1 to {ID_BYTES_MAX} are allowed")
+    workspace = "default" if fact.workspace_text is None else fact.workspace_text
+    if workspace != "default" and (not workspace or "/" in workspace or _longer(workspace, WORKSPACE_BYTES_MAX)):
+        allowed = f"a text of 1 to {WORKSPACE_BYTES_MAX} bytes without /"
+        return Rejected("bad_workspace", f"workspace {workspace[:80]!r} is not {allowed}")
     raw = bytes(fact.raw)
     if raw[:1] != b"{":
         if raw != b"null":
@@ -94,12 +94,19 @@ def read_fact(value: bytes, *, arrival: int | None, fallback_id: str, skew: int,
     if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX and _too_deep(raw):
         return Rejected("bad_properties", f"properties nest more than {DEPTH_MAX} deep")
     fact.raw = msgspec.Raw(raw)
+    fact.id = event_id
+    fact.workspace = workspace
     fact.at = at
     fact.arrival = arrival
     fact.key = store_key(workspace, contact)
     fact.left = None
     fact.decoded = None
     return fact
+
+
+def _longer(text: str, limit: int) -> bool:
+    """Whether a text has more bytes than `limit`; one character has at most four."""
+    return len(text) * 4 > limit and len(text.encode()) > limit
 
 
 def _undecodable(error: Exception) -> Rejected:
@@ -134,8 +141,8 @@ def _too_deep(raw: bytes) -> bool:
 def journaled_fact(key: bytes, entry: tuple[str, str, int, int | None, bytes]) -> Fact:
     """A fact from its journal entry `(id, type, at, arrival, properties)`; contact and workspace are in the key."""
     fact_id, event_type, at, arrival, raw = entry
-    fact = Fact(contact="", type=event_type, at_text="", id=fact_id, raw=msgspec.Raw(raw))
-    fact.at, fact.arrival, fact.key = at, arrival, key
+    fact = Fact(contact="", type=event_type, at_text="", raw=msgspec.Raw(raw))
+    fact.id, fact.at, fact.arrival, fact.key = fact_id, at, arrival, key
     return fact
 
 

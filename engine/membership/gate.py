@@ -16,8 +16,10 @@ Gate = Callable[[Consent | None], bool]
 """Whether the gate is open, from the contact's consent: `[at, 1 open or 0 closed]` a channel, "" for all of them."""
 
 ALL = ""
-CHANNELS_MAX = 64
-"""Channels that one contact's consent knows; facts of further ones change nothing."""
+CHANNELS_MAX = 1_000
+"""Named channels that one contact's consent knows. Beyond it openings are not noted, and a closing takes the place of
+the
+oldest opening: who asked not to be mailed is never forgotten."""
 CLOSING = frozenset(("opt_out", "block", "complaint"))
 
 
@@ -47,8 +49,12 @@ def record_consent(contact: Contact, channel: str, at: int, opening: int) -> Non
         consent = contact.consent = {}
     entry = consent.get(channel)
     if entry is None:
-        if len(consent) < CHANNELS_MAX:
-            consent[channel] = [at, opening]
+        if len(consent) >= CHANNELS_MAX and channel != ALL:
+            open_ones = [name for name, (_, is_open) in consent.items() if is_open and name != ALL]
+            if opening or not open_ones:
+                return
+            del consent[min(open_ones, key=lambda name: consent[name][0])]
+        consent[channel] = [at, opening]
     elif at > entry[0]:
         entry[0], entry[1] = at, opening
     elif at == entry[0] and not opening:

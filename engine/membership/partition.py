@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from heapq import heappop, heappush
 
 from engine.conditions.contact import Contact
@@ -14,6 +15,9 @@ from engine.membership.placement import split_key
 from engine.membership.plan import Plan
 from engine.membership.step import fire, take_fact, take_up_plan
 
+FORMER_PLANS_MAX = 2
+"""Plans before the present one that are kept for the contacts still under them; beyond it their deadlines are judged
+by the present one."""
 NO_CLOCK = -1
 """The clock of a partition that has not seen anything."""
 
@@ -40,6 +44,7 @@ class Partition:
         self._ids = SeenIds(dedup)
         self._due: list[tuple[int, bytes]] = []
         self._pins_wait = True
+        self._former: dict[int, Plan] = {}
 
     def arm(self, key: bytes, deadline: int) -> None:
         """Note a stored contact's deadline, in milliseconds; NEVER is passed over."""
@@ -119,7 +124,11 @@ class Partition:
 
     def change_plan(self, plan: Plan) -> None:
         """Go on with another plan. Contacts follow when a fact or a deadline touches them, or by `fill`."""
+        self._former[self.plan.fingerprint] = self.plan
+        while len(self._former) > FORMER_PLANS_MAX:
+            del self._former[next(iter(self._former))]
         self.plan = plan
+        self._former.pop(plan.fingerprint, None)
         self._pins_wait = True
 
     def fill(self, keys: Iterable[bytes]) -> None:
@@ -140,9 +149,15 @@ class Partition:
             self.arm(key, contact.deadline)
 
     def _take_up(self, key: bytes, contact: Contact) -> None:
-        workspace = self.plan.workspace(split_key(key)[0])
-        take_up_plan(self.plan, workspace, contact, key, self.clock, lambda: self._history(key, contact), self.batch)
-        self.batch.contacts[key] = contact
+        name, batch = split_key(key)[0], self.batch
+        former = self._former.get(contact.plan)
+        before = None
+        if former is not None:  # what fell due until now did so under the plan that was in force
+            before = former.workspace(name)
+            fire(before, contact, key, max(self.clock, contact.as_of) + 1, self.clock, batch)
+        history = partial(self._history, key, contact)
+        take_up_plan(self.plan, self.plan.workspace(name), before, contact, key, self.clock, history, batch)
+        batch.contacts[key] = contact
 
     def place_pins(self) -> None:
         """Make contacts known, as of the clock, that a segment includes by name and no fact has named yet.

@@ -69,6 +69,7 @@ def _payload(paths: Sequence[str], scope: Scope) -> Payload | None:
     if not paths:
         return None
     readers: list[tuple[str, Callable[[Contact], list[Any]]]] = []
+    judged = set(scope.uses), set(scope.attributes)
     for path in paths:
         if path.startswith("last."):
             _, event, rest = path.split(".", 2)
@@ -76,10 +77,11 @@ def _payload(paths: Sequence[str], scope: Scope) -> Payload | None:
             feature = scope.share(
                 EverValue("last", intake, f"{rest}|{where_identity({})}|{identity}", value_reader(rest, {}))
             )
-            scope.uses.discard(feature.key)  # carried, not judged
             readers.append((path, _feature_reader(feature)))
         else:
             readers.append((path, attribute_reader(path)))
+
+    scope.uses, scope.attributes = judged  # what is only carried touches nobody
 
     def fields(contact: Contact) -> dict[str, Any]:
         found = {}

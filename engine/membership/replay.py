@@ -68,8 +68,12 @@ class Replay:
             try:
                 text = _arrives(line).arrives
                 arrival = parse_instant(text) if text is not None else None
-            except (ValueError, msgspec.DecodeError):
-                return self._refuse(Rejected("bad_time", "arrives is not an instant"))
+            except msgspec.ValidationError:
+                return self._refuse(Rejected("bad_time", "arrives is not a text"))
+            except msgspec.DecodeError:
+                pass  # no JSON: what reads the fact says so
+            except ValueError as error:
+                return self._refuse(Rejected("bad_time", f"arrives: {error}"))
         fact = read_fact(
             line, arrival=arrival, fallback_id=f"line/{self._lines}", skew=self._skew, max_bytes=self._bytes
         )

@@ -244,12 +244,14 @@ def publish(
 
 
 def take_up_plan(
-    plan: Plan, workspace: WorkspacePlan, contact: Contact, key: bytes, clock: int, history: History, batch: Batch
-) -> None:
+    plan: Plan, workspace: WorkspacePlan, before: WorkspacePlan | None, contact: Contact, key: bytes, clock: int,
+    history: History, batch: Batch,
+) -> None:  # fmt: skip
     """Bring a contact up to a changed plan: new features from its history, every segment judged, the difference
     published.
 
-    The instant is the clock, or the contact's as-of where that is later.
+    The instant is the clock, or the contact's as-of where that is later. `before` is what it was under, None where
+    nobody remembers: then a segment's first version and transition are taken for its first fill.
     """
     t = max(clock, contact.as_of)
     contact_id = split_key(key)[1]
@@ -275,7 +277,9 @@ def take_up_plan(
                     Transition(name, segment, version, contact_id, entry[0], t, clock, False, NEVER, cause, None, True)
                 )
     for change in changes:
-        cause = ("backfill" if change[0].version == 1 else "definition", None, None, None)
+        planned, sequence, _ = change
+        is_new = planned.version == sequence == 1 if before is None else planned.key not in before.by_key
+        cause = ("backfill" if is_new else "definition", None, None, None)
         publish(contact, contact_id, [change], t, clock, False, cause, cause, batch)
     if len(batch.transitions) > published:
         contact.as_of = t

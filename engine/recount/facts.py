@@ -48,7 +48,7 @@ def read_fact(record: bytes | Mapping[str, Any], line: int, skew: int, max_bytes
     if "*" in kind:
         raise Refused("bad_type")
     contact = _text(fields, "contact", 256, "no_contact", "bad_contact")
-    workspace = _text({"workspace": "default", **_given(fields)}, "workspace", 255, "bad_workspace", "bad_workspace")
+    workspace = _text({"workspace": "default", **_given(fields)}, "workspace", 64, "bad_workspace", "bad_workspace")
     if "/" in workspace:
         raise Refused("bad_workspace")
     properties = {} if fields.get("properties") is None else fields["properties"]
@@ -62,7 +62,7 @@ def read_fact(record: bytes | Mapping[str, Any], line: int, skew: int, max_bytes
         if at > arrival + skew:
             raise Refused("too_far_ahead")
         at = min(at, arrival)
-    named = _text({"id": f"#{line}", **_given(fields)}, "id", MAX_BYTES, "bad_id", "bad_id")
+    named = _text({"id": f"#{line}", **_given(fields)}, "id", 512, "bad_id", "bad_id")
     return Fact(line, named, kind, contact, workspace, at, arrival, properties)
 
 
@@ -141,6 +141,9 @@ def _instant(fields: Mapping[str, Any], name: str, missing: str) -> int:
     ):
         raise Refused("bad_time")
     try:
-        return instant(value)
+        found = instant(value)
     except ValueError:
         raise Refused("bad_time") from None
+    if found < 0:
+        raise Refused("bad_time")
+    return found

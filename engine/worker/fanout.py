@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from engine.worker.clients import (
     partition_counts,
     transactional_producer,
 )
-from engine.worker.commit import COMMON_BATCH_BYTES, Row, pack
+from engine.worker.commit import COMMON_BATCH_BYTES, TRANSITION_HEADERS_BYTES, Row, pack
 from engine.worker.metrics import Metrics
 from engine.worker.settings import Settings
 from topics import TopicsError, create, segment_topic
@@ -36,6 +37,8 @@ RECORDS_MAX: Final = 5_000
 """Transitions of one transaction."""
 LINGER_SECONDS: Final = 0.02
 """After the first transitions of a transaction, for more to come: mailers do not notice, brokers do."""
+LOOK_SECONDS: Final = 30.0
+"""Between two looks for the topic of a segment that is no longer defined."""
 RETRY_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -68,6 +71,7 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = group_consumer(settings, self._group, settings.member, fetch_wait_ms=POLL_MS)
         self._producers: dict[int, AIOKafkaProducer] = {}
         self._counts: dict[str, int] = {}
+        self._looked: dict[str, float] = {}
         self._busy = asyncio.Lock()
 
     async def start(self) -> None:
@@ -154,7 +158,7 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
             sent = []
             for topic, part in rows.items():
                 number = tp.partition % self._counts[topic]
-                batches = pack(producer, part, COMMON_BATCH_BYTES)
+                batches = pack(producer, part, COMMON_BATCH_BYTES, TRANSITION_HEADERS_BYTES)
                 sent += [await producer.send_batch(packed, topic, partition=number) for packed in batches]
             await producer.send_offsets_to_transaction({tp: records[-1].offset + 1}, self._group)
             await asyncio.gather(*sent)
@@ -166,8 +170,11 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         definition = self._segment(address.workspace, address.segment)
         if definition is not None and not definition.topic:
             return 0
-        count = self._counts.get(topic)
-        if count is None:
+        count = self._counts.get(topic, 0)
+        if not count and (
+            definition is not None or time.monotonic() - self._looked.get(topic, -LOOK_SECONDS) > LOOK_SECONDS
+        ):
+            self._looked[topic] = time.monotonic()
             count = (await partition_counts(self._settings, [topic])).get(topic, 0)
             if not count and definition is not None:
                 count = self._settings.segment_topic_partitions
