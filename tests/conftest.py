@@ -17,6 +17,11 @@ settings.register_profile("engine", deadline=None, print_blob=True)
 settings.load_profile("engine")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs no broker runs first."""
+    items.sort(key=lambda item: item.get_closest_marker("kafka") is not None)
+
+
 @dataclass(frozen=True)
 class Kafka:
     """The session's broker; `brokers` is the value of the setting BROKERS."""

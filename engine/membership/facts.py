@@ -80,7 +80,7 @@ def read_fact(value: bytes, *, arrival: int | None, fallback_id: str, skew: int,
             )
         at = arrival
     event_id = fallback_id if fact.id_text is None else fact.id_text
-    if not event_id or _longer(event_id, ID_BYTES_MAX):
+    if (not event_id and fact.id_text is not None) or _longer(event_id, ID_BYTES_MAX):
         return Rejected("bad_id", f"id has {len(event_id.encode())} bytes; 1 to {ID_BYTES_MAX} are allowed")
     workspace = "default" if fact.workspace_text is None else fact.workspace_text
     if workspace != "default" and (not workspace or "/" in workspace or _longer(workspace, WORKSPACE_BYTES_MAX)):
