@@ -163,21 +163,15 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _add(self, lane: Lane, topic: str, records: list[Any]) -> None:
         skew, longest = self._settings.skew, self._settings.max_event_bytes
-        number = lane.number
+        here = f"{topic}/{lane.number}/"
         read: list[Fact | Rejected] = []
         size = 0
         forwarded = topic == self._forwarding
         for record in records:
             value = record.value or b""
             size += len(value) + RECORD_BYTES
-            arrival = record.timestamp
-            place = ""
-            if forwarded:
-                place, arrival = origin_of(record)
-            fact = read_fact(value, arrival=arrival, fallback_id=place, skew=skew, max_bytes=longest)
-            if type(fact) is Fact and not fact.id:
-                fact.id = f"{topic}/{number}/{record.offset}"
-            read.append(fact)
+            place, arrival = origin_of(record) if forwarded else (here + str(record.offset), record.timestamp)
+            read.append(read_fact(value, arrival=arrival, fallback_id=place, skew=skew, max_bytes=longest))
         lane.inbox.by_topic[topic].add(read, records, size)
 
     async def _look(self, lane: Lane) -> bool:
