@@ -18,7 +18,8 @@ check."""
 class Contact(msgspec.Struct, array_like=True):
     """One contact's state. Dictionaries are keyed by 63-bit digests (features, segments) or by the users' own names.
 
-    `members` holds `[sequence, since, until]` a segment; `ids` the last event ids (digest → arrival, -1 unknown);
+    `members` holds `[sequence, since, until]` a segment; `ids` the last event ids, 16 bytes each (see
+    engine.membership.ids);
     `attributes`, `tags` and `lists` hold `[at, value]`; `consent` `[at, open]` a channel, "" standing for all of them;
     `refunds` every refund `[at, order_id, millionths or None]` whose purchase may still come.
     """
@@ -30,7 +31,7 @@ class Contact(msgspec.Struct, array_like=True):
     facts: int = 0
     members: dict[int, list[int]] = msgspec.field(default_factory=dict)
     features: dict[int, Any] = msgspec.field(default_factory=dict)
-    ids: dict[int, int] = msgspec.field(default_factory=dict)
+    ids: bytes = b""
     ids_gone: int = -2
     journal_next: int = 0
     attributes: dict[str, list[Any]] | None = None

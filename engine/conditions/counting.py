@@ -44,6 +44,21 @@ class WindowCount(Feature):
         return value
 
 
+class LastEnd(Feature):
+    """The end of the last matching event's window: all that telling none from some takes."""
+
+    def __init__(self, intake: Intake, identity: str, window: WindowLength) -> None:
+        super().__init__(f"last|{identity}|{window.identity}", (intake,))
+        self.window = window
+        self.fixed = window.fixed
+
+    def add(self, value: int | None, fact: Fact, role: int, as_of: int) -> int | None:
+        end = fact.at + self.fixed if self.fixed is not None else self.window.end(fact.at)
+        if end > LAST_INSTANT:
+            end = NEVER
+        return end if value is None or end > value else value
+
+
 class EverCount(Feature):
     """How many matching events there have been."""
 
@@ -77,7 +92,12 @@ def truths(test: Test, highest: int) -> list[bool]:
     return [check([count]) for count in range(highest + 1)]
 
 
-def count_verdict(feature: WindowCount | EverCount, test: Test, highest: int) -> Evaluate:
+def count_feature(intake: Intake, identity: str, window: WindowLength, highest: int) -> WindowCount | LastEnd:
+    """The feature that counts matching events in a window up to `highest`."""
+    return LastEnd(intake, identity, window) if highest == 1 else WindowCount(intake, identity, window, highest)
+
+
+def count_verdict(feature: WindowCount | LastEnd | EverCount, test: Test, highest: int) -> Evaluate:
     """The verdict whether the feature's count passes the test."""
     key, passes = feature.key, truths(test, highest)
     if isinstance(feature, EverCount):
@@ -87,6 +107,16 @@ def count_verdict(feature: WindowCount | EverCount, test: Test, highest: int) ->
             return passes[count if count < highest else highest], NEVER
 
         return ever
+    if isinstance(feature, LastEnd):
+        without, with_some = passes
+
+        def some(contact: Contact, t: int) -> Verdict:
+            end = contact.features.get(key)
+            if end is not None and end > t:
+                return with_some, end if without is not with_some else NEVER
+            return without, NEVER
+
+        return some
     if passes == [False] * highest + [True]:
 
         def at_least(contact: Contact, t: int) -> Verdict:
@@ -98,15 +128,6 @@ def count_verdict(feature: WindowCount | EverCount, test: Test, highest: int) ->
             return False, NEVER
 
         return at_least
-    if highest == 1:  # none at all
-
-        def none(contact: Contact, t: int) -> Verdict:
-            ends = contact.features.get(key)
-            if ends is not None and ends[-1] > t:
-                return False, ends[-1]
-            return True, NEVER
-
-        return none if passes == [True, False] else lambda contact, t: (passes[0], NEVER)
 
     def between(contact: Contact, t: int) -> Verdict:
         ends = contact.features.get(key)

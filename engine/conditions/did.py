@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pydantic import field_validator
 
-from engine.conditions.counting import EverCount, WindowCount, count_verdict, highest_asked
+from engine.conditions.counting import EverCount, count_feature, count_verdict, highest_asked
 from engine.conditions.document import Document, InstantText, Window
 from engine.conditions.feature import EventDocument, WindowLength, event_words, intake_of
 from engine.conditions.scope import Evaluate, Scope
@@ -46,7 +46,7 @@ class Did(Document):
         if options.within is None:
             return count_verdict(scope.share(EverCount(intake, identity)), options.count, highest)
         window = WindowLength(options.within, scope.zone)
-        return count_verdict(scope.share(WindowCount(intake, identity, window, highest)), options.count, highest)
+        return count_verdict(scope.share(count_feature(intake, identity, window, highest)), options.count, highest)
 
     def describe(self) -> str:
         """Plain words."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from engine.conditions.contact import Contact
-from engine.conditions.counting import WindowCount
+from engine.conditions.counting import LastEnd
 from engine.conditions.document import Document, Window
 from engine.conditions.feature import EventDocument, WindowLength, event_words, intake_of
 from engine.conditions.instants import NEVER
@@ -33,15 +33,15 @@ class Quiet(Document):
         scope.known = True
         window = WindowLength(options.for_, scope.zone)
         intake, identity = intake_of(options.event, options.where, scope.zone)
-        key = scope.share(WindowCount(intake, identity, window, 1)).key
+        key = scope.share(LastEnd(intake, identity, window)).key
 
         def evaluate(contact: Contact, t: int) -> Verdict:
             if contact.known_at == NEVER:
                 return False, NEVER
             end = window.end(contact.known_at)
-            ends = contact.features.get(key)
-            if ends is not None and ends[-1] > end:
-                end = ends[-1]
+            last = contact.features.get(key)
+            if last is not None and last > end:
+                end = last
             return (False, end) if t < end else (True, NEVER)
 
         return evaluate

@@ -201,11 +201,11 @@ def fire(workspace: WorkspacePlan, contact: Contact, key: bytes, before: int, cl
 def due_ranks(workspace: WorkspacePlan, contact: Contact, at: int) -> tuple[int, ...]:
     """The ranks of the segments whose answer may have changed by itself by `at`."""
     by_key = workspace.by_key
-    return tuple(
-        segment.rank
-        for each, entry in contact.members.items()
-        if entry[UNTIL] <= at and (segment := by_key.get(each)) is not None
-    )
+    due: list[int] = []
+    for each, entry in contact.members.items():
+        if entry[UNTIL] <= at and each in by_key:
+            due.append(by_key[each].rank)
+    return tuple(due)
 
 
 def next_deadline(contact: Contact) -> int:
