@@ -42,7 +42,6 @@ def after(at: str, duration: str, zone: str | None = None) -> str:
         ("2026-05-01T00:30:00.5-09:30", 1_777_629_600_500),
         ("2026-05-01T10:00:00.123999Z", 1_777_629_600_123),
         ("2026-05-01T10:00:00.1Z", 1_777_629_600_100),
-        ("2016-12-31T23:59:60.000Z", 1_483_228_799_000),  # a leap second is the last one before it
         ("9999-12-31T23:59:59.999Z", LAST_INSTANT),
     ],
 )
@@ -55,7 +54,8 @@ def test_an_instant_in_any_of_its_spellings(text: str, millis: int) -> None:
     "text",
     [
         "", "now", "2026", "2026-05", "01.05.2026", "2026-13-01", "2026-02-29", "2026-00-10", "0000-01-01",
-        "2026-05-01T24:00:00Z", "2026-05-01T10:60:00Z", "2026-05-01T10:00:61Z", "2026-05-01T10:00:00+24:00",
+        "2026-05-01T24:00:00Z", "2026-05-01T10:60:00Z", "2026-05-01T10:00:60Z", "2026-05-01T10:00:61Z",
+        "2026-05-01T10:00:00+24:00",
         "2026-05-01T10:00:00+03:60", "2026-05-01T10:00:00.Z", "2026-05-01T10:00:00ZZ", " 2026-05-01", "2026-05-01\n",
         "2026-05-01T10:00:99.000Z", "٢٠٢٦-05-01", "1777629600000", "1969-12-31T23:59:59.999Z",
         "9999-12-31T23:59:59-01:00", "1970-01-01T00:00:00+00:01", "10000-01-01T00:00:00Z",
@@ -215,12 +215,10 @@ def test_beyond_the_calendar_is_never() -> None:
     assert add_months(parse_instant("9999-11-30"), 1, None) == parse_instant("9999-12-30")
 
 
-@pytest.mark.xfail(reason="months overflow where the zone's own calendar is already in the year 10000", strict=True)
 def test_beyond_the_calendar_of_a_zone_is_never() -> None:
     assert add_months(parse_instant("9999-12-31T23:00:00Z"), 1, ZoneInfo("Asia/Tokyo")) == NEVER
 
 
-@pytest.mark.xfail(reason="an OverflowError where ValueError is promised", strict=True)
 def test_an_instant_beyond_the_calendar_is_a_value_error() -> None:
     with pytest.raises(ValueError):
         parse_instant("9999-12-31T23:59:59", ZoneInfo("America/New_York"))

@@ -49,7 +49,12 @@ def test_what_is_no_amount(value: Any) -> None:
     assert millionths(value) is None
 
 
-@given(st.floats(-1e11, 1e11) | st.integers(-(10**11), 10**11) | st.decimals(-(10**9), 10**9, places=7).map(str))
+halves = st.integers(-(10**12), 10**12).map(lambda n: (2 * n + 1) / 2_000_000)
+
+
+@given(
+    halves | st.floats(-1e11, 1e11) | st.integers(-(10**11), 10**11) | st.decimals(-(10**9), 10**9, places=7).map(str)
+)
 def test_millionths_are_those_of_the_shortest_decimal(value: Any) -> None:
     text = value if isinstance(value, str) else repr(value)
     exact = Decimal(text).scaleb(6).quantize(Decimal(1), rounding=ROUND_HALF_EVEN)

@@ -47,6 +47,7 @@ def passes(test: Any, value: Any, path: str = "x") -> bool:
         ({"contains": "ea"}, ["tea", ["x", "ea"]], ["TEA", 5, MISSING, "ae"]),
         ({"icontains": "EA"}, ["tea", "TEA", "Ea"], ["ta", MISSING]),
         ({"icontains": "straße"}, ["STRASSE 5"], ["strase"]),
+        ({"icontains": "STRASSE"}, ["Straße 5"], ["Strabe"]),
         ({"starts_with": "te"}, ["tea", "te"], ["ate", "Tea", MISSING]),
         ({"ends_with": "ea"}, ["tea", "ea"], ["eat", MISSING]),
         ({"matches": "t.a"}, ["tea", "a tea b"], ["ta", 5, MISSING]),
@@ -118,7 +119,11 @@ def test_all_tests_must_hold() -> None:
     assert not check({"a": 2, "b": 2})
 
 
-numbers = st.one_of(st.integers(-(10**20), 10**20), st.floats(allow_nan=False), st.decimals(-9, 9, places=3).map(str))
+numbers = st.one_of(
+    st.integers(-(10**20), 10**20),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.decimals(-9, 9, places=3).map(str),
+)
 scalars = numbers | st.text(max_size=3) | st.booleans()
 values = scalars | st.none() | st.just(MISSING) | st.lists(scalars, max_size=3)
 
@@ -163,14 +168,14 @@ def test_a_number_beyond_a_double_is_infinite() -> None:
     assert not passes({"lt": 0}, value)
 
 
-@pytest.mark.xfail(reason="ValueError: more than 4300 digits", strict=True)
 def test_a_number_of_5000_digits_is_read() -> None:
     assert decode_properties(b'{"x": 1' + b"0" * 5_000 + b"}")
 
 
 @pytest.mark.parametrize(
     "test",
-    [[1, 2], None, {}, {"equals": 5}, {"in": []}, {"in": 5}, {"between": [1]}, {"matches": "("}, {"gt": [1]},
+    [[1, 2], None, {}, {"gt": float("inf")}, {"gt": float("nan")},
+     {"equals": 5}, {"in": []}, {"in": 5}, {"between": [1]}, {"matches": "("}, {"gt": [1]},
      {"gt": {"a": 1}}, {"contains": 5}, {"exists": "yes"}, {"in": [[1]]}, {"in": [None]}],
 )  # fmt: skip
 def test_what_is_no_test(test: Any) -> None:

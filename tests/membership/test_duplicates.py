@@ -116,6 +116,13 @@ def test_after_a_restart_the_journal_still_knows() -> None:
     assert (replay.facts, replay.duplicates) == (MANY, 2)
 
 
+def test_the_latest_arrival_of_those_in_the_journal_decides_whether_to_look() -> None:
+    # The clock of the broker went back: the first id came on the sixth day, the others on the first.
+    others = [clicked(f"id-{n}", arrives=START + n) for n in range(MANY)]
+    replay = taken(clicked("a", arrives=START + 5 * DAY), *others, clicked("a", arrives=START + 8 * DAY))
+    assert (replay.facts, replay.duplicates) == (MANY + 1, 1)
+
+
 def test_ids_that_are_taken_again_after_dedup_are_known_by_their_latest_arrival() -> None:
     names = [f"id-{n}" for n in range(MANY)]
     first = [clicked(name, arrives=START + n) for n, name in enumerate(names)]

@@ -131,7 +131,6 @@ def test_the_payload_carries_the_last_purchase_that_still_counts() -> None:
 
 
 @pytest.mark.parametrize("fn", ["max", "first"])
-@pytest.mark.xfail(reason="mended from the journal, which no longer has what is older than it keeps", strict=True)
 def test_a_refund_leaves_what_is_older_than_the_journal(fn: str) -> None:
     # A figure over all time; the refund is of another order, two years later.
     facts = [{**bought(1, 1000, "old"), "at": "2024-01-01T00:00:00Z"}, bought(1, 1, "new"), refunded(2, order="new")]

@@ -133,6 +133,12 @@ def test_late_is_also_what_was_before_the_partition_clock(millis: int, late: boo
     assert replay.late == int(late)
 
 
+def test_within_grace_what_is_before_its_contact_is_late_all_the_same() -> None:
+    facts = [fact(after_ten(0, 0, 500), "click"), fact(after_ten(0), "purchase")]
+    found = given(BOUGHT, facts).at().transitions
+    assert [(row["at"], row["late"]) for row in found] == [(after_ten(0, 0, 500), True)]
+
+
 def test_what_ended_before_the_clock_ends_at_once() -> None:
     facts = [others(180), fact(after_ten(30), "purchase")]
     found = given(BOUGHT, facts).at().of("bought")
@@ -177,10 +183,12 @@ def test_the_clock_never_goes_back() -> None:
     ):
         replay.take(line_of(line))
         clocks.append(replay.partition.clock)
+    replay.take(line_of(fact(after_ten(120, 0, 500), "click")))  # newer than the clock, by less than GRACE
+    clocks.append(replay.partition.clock)
     replay.until(parse_instant(after_ten(5)))
     clocks.append(replay.partition.clock)
     noon = parse_instant(after_ten(0))
-    assert [(clock - noon) / 60_000 for clock in clocks] == pytest.approx([60 - 1 / 60] * 2 + [120] * 4)
+    assert [(clock - noon) / 60_000 for clock in clocks] == pytest.approx([60 - 1 / 60] * 2 + [120] * 5)
 
 
 def test_an_arrival_moves_the_clock_before_the_fact_is_taken() -> None:
