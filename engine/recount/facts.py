@@ -107,7 +107,7 @@ def _object(record: bytes | Mapping[str, Any], max_bytes: int) -> Mapping[str, A
 def _decimal(text: str) -> Decimal:
     if abs(float(text)) == float("inf"):
         raise ValueError("a number beyond what JSON readers hold")
-    return Decimal(text)
+    return Decimal(repr(float(text)))  # JSON numbers with a fraction are doubles, here as everywhere
 
 
 def _no_constant(text: str) -> Any:

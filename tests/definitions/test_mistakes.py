@@ -283,7 +283,6 @@ def test_many_brackets_are_refused_at_once() -> None:
         ({"did": {"event": "a", "within": None}}, "when.did.within"),
     ],
 )
-@pytest.mark.xfail(reason="only a text is looked through for null: as plain JSON it is taken as absent", strict=True)
 def test_null_is_no_value_in_plain_json_either(condition: dict[str, Any], path: str) -> None:
     # As it comes in a line of `replay --definitions`, or over HTTP.
     with pytest.raises(DefinitionErrors) as caught:
