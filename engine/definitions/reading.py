@@ -102,6 +102,102 @@ def read_segment(document: Any, name: str = "definition") -> Segment:
 
 def _nulls(value: Any, place: Place) -> Iterator[Place]:
     if value is None:
+        yield place
+    elif len(place) > DEPTH_MAX:
+        return
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            yield from _nulls(child, (*place, str(key)))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _nulls(child, (*place, index))
+
+
+def _documents(text: bytes | str, name: str) -> Iterator[Node]:
+    if len(text) > DEFINITION_BYTES_MAX:
+        problem = f"the definition has {len(text)} bytes; at most {DEFINITION_BYTES_MAX} are allowed"
+        raise DefinitionErrors([DefinitionError("", "", problem, "put long lists of contacts on a list", file=name)])
+    try:
+        decoded = text.decode() if isinstance(text, bytes) else text
+        if _brackets(decoded) > 2 * DEPTH_MAX:
+            problem = f"nested more than {DEPTH_MAX} deep"
+            raise DefinitionErrors([DefinitionError("", "", problem, "split it into several segments", file=name)])
+        yaml = YAML(typ="rt", pure=True)
+        if any(isinstance(event, AliasEvent) for event in yaml.parse(StringIO(decoded))):
+            raise DefinitionErrors(
+                [DefinitionError("", "", "aliases (*name) are not allowed", "write the value out", file=name)]
+            )
+        yield from [node for node in YAML(typ="rt", pure=True).compose_all(StringIO(decoded)) if node is not None]
+    except UnicodeDecodeError as error:
+        raise DefinitionErrors(
+            [DefinitionError("", "", f"the text is not UTF-8 ({error.reason})", file=name)]
+        ) from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
+        problem = f"not YAML or JSON: {error.problem or error.context}"
+        raise DefinitionErrors([DefinitionError("", "", problem, file=name, line=line, column=column)]) from None
+    except (YAMLError, RecursionError) as error:
+        raise DefinitionErrors([DefinitionError("", "", f"not YAML or JSON: {error}", file=name)]) from None
+
+
+def _brackets(text: str) -> int:
+    """How deep brackets nest, those in texts included: reading them takes time as their square."""
+    depth = deepest = 0
+    for match in _BRACKET.finditer(text):
+        depth += 1 if match[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _segment(node: Node, name: str) -> Segment:
+    places: Places = {}
+    errors: list[DefinitionError] = []
+    document = _plain(node, (), places, errors, name)
+    if errors:
+        raise DefinitionErrors(errors)
+    return _validate(document, places, name)
+
+
+def _plain(node: Node, place: Place, places: Places, errors: list[DefinitionError], name: str) -> Any:
+    line, column = node.start_mark.line + 1, node.start_mark.column + 1
+    places[place] = (line, column)
+    if len(place) > DEPTH_MAX:
+        errors.append(
+            DefinitionError(
+                path_text(place[:8]) + "…",
+                "",
+                f"nested more than {DEPTH_MAX} deep",
+                file=name,
+                line=line,
+                column=column,
+            )
+        )
+        return None
+    if not str(node.tag).startswith(_CORE):
+        problem = f"the tag {node.tag} is not allowed"
+        errors.append(
+            DefinitionError(path_text(place), str(node.tag), problem, "write a plain value", name, line, column)
+        )
+    if isinstance(node, MappingNode):
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, ScalarNode) else str(key_node.value)
+            if key in found:
+                mark = key_node.start_mark
+                problem = f"the key {key!r} stands here twice"
+                errors.append(
+                    DefinitionError(
+                        path_text((*place, key)), key, problem, file=name, line=mark.line + 1, column=mark.column + 1
+                    )
+                )
+            found[key] = _plain(value_node, (*place, key), places, errors, name)
+            places[(*place, key)] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        return found
+    if isinstance(node, SequenceNode):
+        return [_plain(child, (*place, index), places, errors, name) for index, child in enumerate(node.value)]
+    value = _scalar(node)
+    if value is None:
         errors.append(DefinitionError(path_text(place), "", _NOTHING, _NOTHING_HINT, name, line, column))
     return value
 
