@@ -64,6 +64,15 @@ class Letter:
         return cls(record, why.reason, why.detail)
 
 
+def refused_letters(batch: Batch, facts: Sequence[Any], records: Sequence[Any]) -> list[Letter]:
+    """Letters for what the core refused of `facts`, whose records are `records` in the same order."""
+    refused: Sequence[tuple[Any, Rejected]] = getattr(batch, "refused", ())
+    if not refused:
+        return []
+    places = {id(fact): record for fact, record in zip(facts, records, strict=True)}
+    return [Letter.of(places[id(fact)], why) for fact, why in refused]
+
+
 @dataclass(slots=True)
 class Changes:
     """What one commit writes, encoded. `states` and `journal` go to the local store afterwards as they are."""
@@ -276,7 +285,7 @@ def pack(producer: AIOKafkaProducer, rows: Sequence[Row], limit: int, heads: int
         if heads is not None:
             length += heads
         elif head:
-            length += sum(len(name) + len(content) + 10 for name, content in head)
+            length += sum(len(name) + len(content or b"") + 10 for name, content in head)
         if size + length > limit and count:
             builder._relative_offset = count
             builder.close()

@@ -170,8 +170,14 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         for record in records:
             value = record.value or b""
             size += len(value) + RECORD_BYTES
-            place, arrival = origin_of(record) if forwarded else (here + str(record.offset), record.timestamp)
-            read.append(read_fact(value, arrival=arrival, fallback_id=place, skew=skew, max_bytes=longest))
+            try:
+                place, arrival = origin_of(record) if forwarded else (here + str(record.offset), record.timestamp)
+                read.append(read_fact(value, arrival=arrival, fallback_id=place, skew=skew, max_bytes=longest))
+            except MemoryError:
+                raise
+            except Exception as error:  # a poison record never stops a partition
+                log.exception("Cannot read %s%d; it becomes a dead letter", here, record.offset)
+                read.append(Rejected("engine_error", f"{type(error).__name__}: {error}"))
         lane.inbox.by_topic[topic].add(read, records, size)
 
     async def _look(self, lane: Lane) -> bool:

@@ -32,7 +32,7 @@ from engine.state.restore import RestoreStalled, restore
 from engine.state.store import Meta, Store, StoreError
 from engine.worker.clients import close_quietly, reader, wait_event
 from engine.worker.clock import PartitionTime, Skew, wall
-from engine.worker.commit import Committer, CommitUnknown, Fenced, Letter, encode_changes, new_identity
+from engine.worker.commit import Committer, CommitUnknown, Fenced, Letter, encode_changes, new_identity, refused_letters
 from engine.worker.inbox import Taken
 from engine.worker.intake import Intake, Lane
 from engine.worker.metrics import Metrics
@@ -349,10 +349,11 @@ class PartitionLoop:
             poison = await self._compute(send, lambda: take_one_by_one(core, contacts, facts))
             letters += [Letter(records[place], "engine_error", why) for place, why in poison.items()]
             self._careful -= len(facts)
-            return misplaced
-        began = time.perf_counter()
-        await self._compute(send, lambda: core.take(facts))
-        self._adapt(len(facts), time.perf_counter() - began)
+        else:
+            began = time.perf_counter()
+            await self._compute(send, lambda: core.take(facts))
+            self._adapt(len(facts), time.perf_counter() - began)
+        letters += refused_letters(core.batch, facts, records)
         return misplaced
 
     def _adapt(self, count: int, seconds: float) -> None:

@@ -6,7 +6,7 @@ never sent on again.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Any, Final
 
 from engine.conditions.fact import Fact
@@ -17,7 +17,8 @@ ORIGIN_PARTITION: Final = "origin-partition"
 ORIGIN_OFFSET: Final = "origin-offset"
 ORIGIN_TIMESTAMP: Final = "origin-timestamp"
 
-Headers = list[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
+"""Of a record; Kafka allows a header to have no value."""
 
 
 def origin(record: Any) -> Headers:
@@ -31,12 +32,15 @@ def origin(record: Any) -> Headers:
 
 
 def origin_of(record: Any) -> tuple[str, int]:
-    """The id that a record without one has, and its arrival: those of the place where it first arrived."""
-    found = dict(record.headers)
+    """The id that a record without one has, and its arrival: those of the place where it first arrived.
+
+    Of headers of one name the first counts: what a record brought itself comes behind ours.
+    """
+    found = dict(reversed(record.headers))
     try:
         place = f"{found[ORIGIN_TOPIC].decode()}/{int(found[ORIGIN_PARTITION])}/{int(found[ORIGIN_OFFSET])}"
         return place, int(found[ORIGIN_TIMESTAMP])
-    except (KeyError, ValueError):  # not from us: it counts as what arrived here
+    except (KeyError, ValueError, AttributeError, TypeError):  # not from us: it counts as what arrived here
         return f"{record.topic}/{record.partition}/{record.offset}", record.timestamp
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from engine.conditions.fact import Fact
@@ -18,7 +18,7 @@ class Record:
     partition: int
     offset: int
     timestamp: int = 77
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    headers: Sequence[tuple[str, bytes | None]] = field(default_factory=list)
 
 
 def facts(*contacts: str, topic: str = "events.clicks") -> tuple[list[Fact], list[Record]]:
@@ -81,3 +81,14 @@ def test_a_record_without_origin_is_taken_for_what_it_is() -> None:
         "events.forwarded/0/7",
         9_999,
     )
+
+
+def test_where_a_record_was_first_read_counts_before_what_its_sender_wrote() -> None:
+    first = Record("events.clicks", 2, 41, timestamp=1_234)
+    own = [("origin-topic", b"forged"), ("origin-offset", b"1"), ("origin-timestamp", None)]
+    assert origin_of(Record("events.forwarded", 0, 7, 9_999, [*origin(first), *own])) == ("events.clicks/2/41", 1_234)
+
+
+def test_a_header_without_value_is_not_an_origin() -> None:
+    headers = [(name, None) for name in ("origin-topic", "origin-partition", "origin-offset", "origin-timestamp")]
+    assert origin_of(Record("events.forwarded", 0, 7, 9_999, headers)) == ("events.forwarded/0/7", 9_999)

@@ -1,0 +1,84 @@
+"""Records that nobody foresaw become dead letters; they end no worker and are not lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from engine.conditions.fact import Fact
+from engine.membership.batch import Batch
+from engine.membership.facts import Rejected, read_fact
+from engine.state.codec import Position
+from engine.worker.commit import COMMON_BATCH_BYTES, Letter, encode_changes, pack, refused_letters
+from engine.worker.intake import Intake
+from engine.worker.settings import Settings
+
+
+@dataclass
+class Record:
+    offset: int = 0
+    value: bytes | None = b"not json"
+    key: bytes | None = b"k"
+    topic: str = "events.clicks"
+    partition: int = 0
+    timestamp: int = 1_800_000_000_000
+    headers: Sequence[tuple[str, bytes | None]] = field(default_factory=tuple)
+
+
+class Builders:
+    """As much of a producer as packing needs."""
+
+    def create_batch(self) -> BatchBuilder:
+        return BatchBuilder(1 << 24, 0, is_transactional=True)
+
+
+async def nobody(*_: Any) -> None:
+    pass
+
+
+def an_intake() -> Intake:
+    return Intake(Settings(), ("events.clicks",), "events.forwarded", assigned=nobody, revoked=nobody)
+
+
+def test_a_header_without_value_is_written_as_it_was_read() -> None:
+    letter = Letter(Record(headers=(("trace", None),)), "bad_json", "no")
+    rows = encode_changes(Batch(), members=False, letters=[letter], position=Position()).letters
+    (packed,) = pack(cast(Any, Builders()), rows, COMMON_BATCH_BYTES)
+    assert packed.record_count() == 1
+    assert ("trace", None) in rows[0][2]
+
+
+def test_an_unforeseen_failure_of_reading_is_the_records_own_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = read_fact
+
+    def fragile(value: bytes, **more: Any) -> Any:
+        if value == b"poison":
+            raise RuntimeError("unforeseen")
+        return real(value, **more)
+
+    monkeypatch.setattr("engine.worker.intake.read_fact", fragile)
+
+    async def read() -> list[Any]:
+        intake = an_intake()
+        lane = intake.lane(0)
+        good = b'{"id":"1","type":"click","contact":"c","at":"2026-01-01T00:00:00Z"}'
+        intake._add(lane, "events.clicks", [Record(0, b"poison"), Record(1, good)])
+        return lane.inbox.by_topic["events.clicks"].read
+
+    poison, fact = asyncio.run(read())
+    assert poison == Rejected("engine_error", "RuntimeError: unforeseen")
+    assert isinstance(fact, Fact)
+
+
+def test_what_the_core_refused_is_a_letter_with_its_record() -> None:
+    facts = [Fact(contact=name, type="click", at_text="") for name in ("a", "b", "a")]
+    records = [Record(0), Record(1), Record(2)]
+    batch = cast(Batch, SimpleNamespace(refused=[(facts[2], Rejected("contact_too_large", "why"))]))
+    assert refused_letters(batch, facts, records) == [Letter(records[2], "contact_too_large", "why")]
+    assert refused_letters(Batch(), facts, records) == []
