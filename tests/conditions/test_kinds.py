@@ -85,6 +85,13 @@ def test_missed_is_held_against_them_for_so_long() -> None:
     assert scene.at("2026-02-01").transitions[0]["not_before"] <= "2026-01-02T22:00:00.000Z"
 
 
+@pytest.mark.parametrize("answer", [45, 45.0, "45"])
+@pytest.mark.parametrize("asked", [45, 45.0, "45"])
+def test_numbers_agree_however_they_are_written(asked: object, answer: object) -> None:
+    facts = [fact("2026-01-01", "view", sku=asked), fact("2026-01-02", "cart", sku=answer)]
+    assert given(MISSED % "P3D", facts).at("2026-02-01").members("s") == set()
+
+
 def test_an_answer_that_disagrees_or_says_nothing_meets_nothing() -> None:
     facts = [fact("2026-01-01", "view", sku="T"), fact("2026-01-02", "cart", sku="M"), fact("2026-01-02", "cart")]
     assert given(MISSED % "P3D", facts).at("2026-02-01").members("s") == {"c-1"}
@@ -105,6 +112,17 @@ def test_a_late_answer_mends_a_streak() -> None:
             "enter s 2026-01-03T00:00:00.000Z event",
             "exit s 2026-01-03T00:00:00.000Z event",
         ]
+
+
+def test_a_late_answer_settles_only_what_was_before_it() -> None:
+    facts = [sent(1), sent(2), sent(3), sent(4), fact("2026-01-01T12:00Z", "read")]
+    assert given(streak(""), facts).at().told() == ["enter s 2026-01-03T00:00:00.000Z event"]
+    facts = [
+        fact("2026-01-01", "view", sku="T"),
+        fact("2026-01-02", "view", sku="T"),
+        fact("2026-01-01T12:00Z", "cart", sku="T"),
+    ]
+    assert given(MISSED % "P3D", facts).at("2026-02-01").told() == ["enter s 2026-01-05T00:00:00.000Z clock"]
 
 
 def test_without_match_an_answer_settles_all_before_it_and_nothing_after() -> None:

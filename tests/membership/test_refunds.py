@@ -110,6 +110,11 @@ def test_a_refunded_purchase_breaks_no_silence() -> None:
     assert given(segment, facts).at("2026-02-01").told() == ["enter quiet 2026-01-12T00:00:00.000Z event"]
 
 
+def test_an_order_may_be_a_number() -> None:
+    assert given(BUYERS, [bought(1, 100, 7), refunded(2, order=8)]).at().members("buyers") == {"c-1"}
+    assert given(BUYERS, [bought(1, 100, 7), refunded(2, order=7)]).at().members("buyers") == set()
+
+
 def test_the_same_refund_twice_is_one() -> None:
     refund = {**refunded(2, 50), "id": "r-1"}
     assert given(total("50"), [bought(1, 100), refund, refund]).at().members("figure") == {"c-1"}

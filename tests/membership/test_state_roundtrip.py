@@ -112,4 +112,12 @@ def test_values_of_every_kind_survive() -> None:
         lines.append(line_of(fact(at, "contact_updated", a=value, b={"c": value})))
     lines.append(b'{"type":"purchase","contact":"c-1","at":"2026-01-01T01:00:00Z","properties":{"x":1e999}}')
     lines.append(b'{"type":"contact_updated","contact":"c-1","at":"2026-01-01T01:00:00Z","properties":{"a":-1e999}}')
-    differs(documents(EVERY_FIGURE), lines, START)
+    lines += [
+        line_of(fact("2026-01-02T00:00Z", "refund", order_id="A-1", amount=2)),
+        line_of(fact("2026-01-02T00:01Z", "tags_added", tags=["x"])),
+        line_of(fact("2026-01-02T00:02Z", "list_added", list="x")),
+        line_of(fact("2026-01-02T00:03Z", "purchase", order_id="A-1", amount=3, x=3)),
+        line_of(fact("2026-01-02T00:04Z", "opt_out", channel="email")),
+        line_of(fact("2026-01-02T00:05Z", "opt_in")),
+    ]
+    differs(documents(EVERY_FIGURE), lines, START + 9 * DAY)
