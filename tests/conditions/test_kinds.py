@@ -97,6 +97,11 @@ def test_an_answer_that_disagrees_or_says_nothing_meets_nothing() -> None:
     assert given(MISSED % "P3D", facts).at("2026-02-01").members("s") == {"c-1"}
 
 
+def test_what_lacks_the_property_agrees_with_nothing() -> None:
+    facts = [fact("2026-01-01", "view"), fact("2026-01-02", "cart")]
+    assert given(MISSED % "P3D", facts).at("2026-02-01").told() == ["enter s 2026-01-04T00:00:00.000Z clock"]
+
+
 def streak(rest: str) -> str:
     return f"segment: s\nwhen: {{streak: {{of: sent, without: read, at_least: 3{rest}}}}}"
 
