@@ -31,9 +31,12 @@ class TopicMissing(Exception):
 
 
 def group_consumer(
-    settings: Settings, group: str, member: str, *, fetch_wait_ms: int = FETCH_WAIT_MS
+    settings: Settings, group: str, member: str, *, fetch_wait_ms: int = FETCH_WAIT_MS, reset: str = "earliest"
 ) -> AIOKafkaConsumer:
-    """A consumer in a group: static member, range assignment, read_committed, commits nothing by itself."""
+    """A consumer in a group: static member, range assignment, read_committed, commits nothing by itself.
+
+    `reset` tells where to go on when an offset is not there any more; with "none" reading raises.
+    """
     return AIOKafkaConsumer(
         bootstrap_servers=settings.brokers,
         client_id=member,
@@ -42,7 +45,7 @@ def group_consumer(
         partition_assignment_strategy=(RangePartitionAssignor,),
         isolation_level="read_committed",
         enable_auto_commit=False,
-        auto_offset_reset="earliest",
+        auto_offset_reset=reset,
         session_timeout_ms=settings.session_timeout,
         heartbeat_interval_ms=max(200, settings.session_timeout // 4),
         rebalance_timeout_ms=max(settings.session_timeout, settings.shutdown_timeout + settings.commit_timeout),

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from engine.conditions.fact import Fact
 from engine.membership.facts import Rejected, read_fact
@@ -38,6 +38,8 @@ class Lane:
         self.inbox = Inbox(topics)
         self.wake = asyncio.Event()
         self.open = False
+        self.gone = ""
+        """Why the partition must start anew: an offset that the broker does not have; else empty."""
         self.tps = {topic: TopicPartition(topic, number) for topic in topics}
 
 
@@ -59,7 +61,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         self._forwarding = forwarding
         self._assigned = assigned
         self._revoked = revoked
-        self._consumer = group_consumer(settings, settings.group, settings.member)
+        self._consumer = group_consumer(settings, settings.group, settings.member, reset="none")
         self._lanes: dict[int, Lane] = {}
         self._changed = asyncio.Event()
 
@@ -101,6 +103,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
     def open_lane(self, lane: Lane, offsets: dict[str, int]) -> None:
         """Begins to read a partition at these offsets, by topic. Raises IllegalStateError when it is not assigned."""
         lane.inbox.seek(offsets)
+        lane.gone = ""
         for topic, tp in lane.tps.items():
             self._consumer.seek(tp, offsets[topic])
         self._consumer.resume(*lane.tps.values())
@@ -144,12 +147,21 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         ]
 
     async def _poll(self, wanted: list[TopicPartition]) -> None:
-        epochs = {number: lane.inbox.epoch for number, lane in self._lanes.items()}
-        found = await self._consumer.getmany(*wanted, timeout_ms=0 if wanted[0] is _NOTHING else POLL_MS)
+        epochs = {number: (lane, lane.inbox.epoch) for number, lane in self._lanes.items()}
+        try:
+            found = await self._consumer.getmany(*wanted, timeout_ms=0 if wanted[0] is _NOTHING else POLL_MS)
+        except OffsetOutOfRangeError as error:
+            self._out_of_range(error.args[0])
+            return
+        except NoOffsetForPartitionError:  # told of a partition that is not open yet: `open_lane` says where it starts
+            return
         touched = set()
         for tp, records in found.items():
             lane = self._lanes.get(tp.partition)
-            if lane is None or not lane.open or lane.inbox.epoch != epochs.get(tp.partition):
+            if lane is None or not lane.open:
+                continue  # `open_lane` says where to go on
+            if (lane, lane.inbox.epoch) != epochs.get(tp.partition):
+                self._seek_back(lane, tp)
                 continue
             self._add(lane, tp.topic, records)
             touched.add(lane)
@@ -160,6 +172,20 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
                 touched.add(lane)
         for lane in touched:
             lane.wake.set()
+
+    def _seek_back(self, lane: Lane, tp: TopicPartition) -> None:
+        """Has what was fetched across a seek fetched again: the consumer is behind it, the buffer is not."""
+        position = lane.inbox.by_topic[tp.topic].position
+        with contextlib.suppress(IllegalStateError):  # not ours any more: its revocation is under way
+            self._consumer.seek(tp, position)
+
+    def _out_of_range(self, offsets: dict[TopicPartition, int]) -> None:
+        """The broker has no such offsets any more: their partitions start anew, and count there what is lost."""
+        for tp, offset in offsets.items():
+            lane = self._lanes.get(tp.partition)
+            if lane is not None and lane.open:
+                lane.gone = f"{tp.topic}/{tp.partition} has no offset {offset} any more"
+                lane.wake.set()
 
     def _add(self, lane: Lane, topic: str, records: list[Any]) -> None:
         skew, longest = self._settings.skew, self._settings.max_event_bytes
