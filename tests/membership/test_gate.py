@@ -123,9 +123,9 @@ def test_pinned_members_do_not_pass_the_gate() -> None:
     ]
 
 
-def test_a_channel_that_is_no_text_means_all() -> None:
+def test_a_closing_without_a_readable_channel_closes_all() -> None:
     assert who_is_in(fact("2026-01-02", "opt_out", channel=None)) == SHUT
-    assert who_is_in(fact("2026-01-02", "opt_out", channel=["email"])) == SHUT
+    assert who_is_in(fact("2026-01-02", "opt_out", channel=7)) == SHUT
 
 
 def test_consent_keeps_a_bounded_number_of_channels_and_forgets_no_closing() -> None:
