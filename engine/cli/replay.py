@@ -85,14 +85,20 @@ def _run(
     if end is not None:
         yield from _change(replay, changes, end)
         yield replay.until(end)
+    else:
+        yield replay.finish()
 
 
 def _change(replay: Replay, changes: list[Change], clock: int | None) -> Iterator[list[Transition]]:
     """Makes the changes that are due when the clock goes to `clock`: each at its own instant, before what moves it."""
     while changes and clock is not None and changes[0].at <= clock:
-        change = changes.pop(0)
-        yield replay.until(change.at)
-        yield replay.apply(change.apply) if change.apply is not None else replay.delete(*(change.delete or ("", "")))
+        at = changes[0].at
+        together = [each for each in changes if each.at == at]  # the lines of one instant are one change
+        del changes[: len(together)]
+        yield replay.until(at)
+        applied = {each.apply.key: each.apply for each in together if each.apply is not None}
+        deleted = [each.delete for each in together if each.delete is not None]
+        yield replay.change(list(applied.values()), deleted)
 
 
 def _clock_after(line: bytes, settings: Settings) -> int | None:

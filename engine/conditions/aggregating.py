@@ -5,22 +5,29 @@ A value in the state is plain JSON. Amounts are whole millionths in totals, and 
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from fractions import Fraction
 from functools import cmp_to_key, lru_cache
+from hashlib import blake2b
 from typing import Any
 
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature, Intake, WindowLength
 from engine.conditions.instants import NEVER
-from engine.conditions.money import MILLION, amount, millionths, plain_amount, within_bounds
+from engine.conditions.money import MILLION, amount, millionths, within_bounds
 from engine.conditions.paths import flat, reader
-from engine.conditions.values import Where, compare, compile_values, number
+from engine.conditions.values import Where, compare, compile_values, exact, number
 
 ValueReader = Callable[[Fact], list[Any] | None]
 ValuesTest = Callable[[list[Any]], bool]
 INT_MAX = (1 << 63) - 1
+VALUE_LENGTH_MAX = 4_096
+"""Characters of a text that first, last, min and max keep, so that a state stays small."""
+KEY_LENGTH_MAX = 64
+"""Characters of a value that `distinct` keeps as it is."""
 
 
 def split_where(path: str, where: Where) -> tuple[Where, Where]:
@@ -48,7 +55,7 @@ def value_reader(path: str, inner: Where) -> ValueReader:
             found = _picked(fact.properties, parts, tests)
             if not found and not all(passes(_reader(tested)(fact.properties)) for tested, passes in tests):
                 return None
-        return [plain_amount(fact.left)] if found and fact.left is not None and path == "amount" else found
+        return [amount(fact.left)] if found and fact.left is not None and path == "amount" else found
 
     return read
 
@@ -92,7 +99,34 @@ def storable(value: Any) -> Any:
         return [storable(each) for each in value]
     if kind is dict:
         return {name: storable(each) for name, each in value.items()}
+    if kind is Decimal:  # what refunds left of an amount
+        plain = int(value) if value == value.to_integral_value() else float(value)
+        return plain if Decimal(repr(plain)) == value else str(value)
     return value
+
+
+def carried(value: Any) -> Any:
+    """A value that a feature keeps: storable, and no longer than VALUE_LENGTH_MAX; what is longer is cut or left
+    out."""
+    if type(value) is str:
+        return value[:VALUE_LENGTH_MAX]
+    if type(value) in (list, dict) and len(repr(value)) > VALUE_LENGTH_MAX:
+        return None
+    return storable(value)
+
+
+def distinct_key(value: Any) -> str:
+    """The same text for values that are one: by JSON type and value, 1 and 1.0 alike; a digest for what is long."""
+    if type(value) is str:
+        text = "t" + value
+    elif type(value) is bool or type(value) in (list, dict):
+        text = "j" + json.dumps(value, sort_keys=True)
+    else:
+        figure = exact(value)
+        if isinstance(figure, Decimal) and figure.is_finite() and abs(figure) < 10**20 and figure == int(figure):
+            figure = int(figure)
+        text = f"n{figure}"
+    return text if len(text) <= KEY_LENGTH_MAX else "#" + blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _order(a: Any, b: Any) -> int:
@@ -184,8 +218,7 @@ class WindowTotal(_Totals):
             raise NeedsHistory
         return self._shorten(self._insert(value, end, parts), as_of)
 
-    def fold(self, facts: Iterable[Fact], as_of: int) -> Any:
-        value: list[list[int]] | None = None
+    def fold(self, facts: Iterable[Fact], as_of: int, value: list[list[int]] | None = None) -> Any:
         for fact in facts:
             if self.intakes[0].takes(fact) and (end := self.window.end(fact.at)) > as_of:
                 value = self._insert(value, end, self.parts(fact))
@@ -222,7 +255,7 @@ class WindowTotal(_Totals):
 
 
 class EverValue(Feature):
-    """min, max: the value; first, last: `[at, value or None]`; distinct: the different values. Over all time."""
+    """min, max: the value; first, last: `[at, value or None]`; distinct: the keys of the values. Over all time."""
 
     def __init__(self, fn: str, intake: Intake, identity: str, read: ValueReader) -> None:
         super().__init__(f"{fn}|ever|{identity}", (intake,))
@@ -237,27 +270,34 @@ class EverValue(Feature):
             case "first":
                 if not values or (value is not None and value[0] <= fact.at):
                     return value
-                return [fact.at, storable(values[0])]
+                return [fact.at, carried(values[0])]
             case "last":
                 if value is not None and value[0] > fact.at:
                     return value
-                return [fact.at, storable(values[-1]) if values else None]
+                return [fact.at, carried(values[-1]) if values else None]
             case "distinct":
-                for each in map(storable, values):
-                    value = value or []
-                    if not any(_same(each, known) for known in value):
-                        value.append(each)
+                if values:
+                    value = {} if value is None else value
+                    for each in values:
+                        value[distinct_key(each)] = 1
                 return value
-        best = _best(self.fn, _numeric(values) + ([] if value is None else [value]))
-        return best[0] if best else None
+        return self._better(_numeric(values), value)
+
+    def _better(self, values: list[Any], value: Any) -> Any:
+        found = _best(self.fn, values if value is None else [*values, value])
+        return found[0] if found else None
 
     def mend(self, value: Any, before: list[Fact], after: list[Fact], as_of: int) -> Any:
         # The value may go further back than the history: what did not come from it stays.
         was, now = self.fold(before, as_of), self.fold(after, as_of)
         if self.fn == "distinct":
-            older = [each for each in value or () if not any(_same(each, known) for known in was or ())]
-            return [*older, *(each for each in now or () if not any(_same(each, known) for known in older))] or None
-        return now if value == was else value
+            return {**{key: 1 for key in value or () if key not in (was or ())}, **(now or {})} or None
+        if value is None or now is None or value == was:
+            return now if value == was else value
+        if self.fn in ("first", "last"):
+            later = now[0] >= value[0]
+            return now if later == (self.fn == "last") else value
+        return self._better([now], value)
 
     def figure(self, value: Any, t: int) -> tuple[list[Any], int]:
         """The result as values to test, and how long it stands."""
@@ -270,38 +310,61 @@ class EverValue(Feature):
 
 
 class WindowValues(Feature):
-    """`[end of its window, value]` of each value, by end; for min, max and distinct."""
+    """For min, max: `[end of its window, value]` by end, only those that no later-ending value beats.
+
+    For distinct: the newest end by key.
+    """
 
     def __init__(self, fn: str, intake: Intake, identity: str, read: ValueReader, window: WindowLength) -> None:
         super().__init__(f"{fn}|{window.identity}|{identity}", (intake,))
         self.fn = fn
         self.read = read
         self.window = window
+        self.sign = -1 if fn == "min" else 1
 
-    def add(self, value: list[list[Any]] | None, fact: Fact, role: int, as_of: int) -> list[list[Any]] | None:
+    def add(self, value: Any, fact: Fact, role: int, as_of: int) -> Any:
         end = self.window.end(fact.at)
         if end <= as_of:
             return value
         read = self.read(fact) or ()
-        values = list(map(storable, read)) if self.fn == "distinct" else _numeric(read)
-        if not values:
-            return value
-        value = [entry for entry in value if entry[0] > as_of] if value else []
-        for each in values:
-            insort(value, [end, each], key=lambda entry: entry[0])
+        if self.fn == "distinct":
+            return self._add_keys(value, [distinct_key(each) for each in read], end, as_of)
+        for each in _numeric(read):
+            value = self._add_number(value, end, each, as_of)
         return value
 
-    def figure(self, value: list[list[Any]] | None, t: int) -> tuple[list[Any], int]:
+    def _add_keys(self, value: dict[str, int] | None, keys: list[str], end: int, as_of: int) -> dict[str, int] | None:
+        if not keys:
+            return value
+        value = {} if value is None else value
+        for key in keys:
+            value[key] = max(end, value.pop(key, 0))
+        while (oldest := next(iter(value))) and value[oldest] <= as_of:  # about in order of their ends
+            del value[oldest]
+        return value
+
+    def _add_number(self, value: list[list[Any]] | None, end: int, number: Any, as_of: int) -> list[list[Any]]:
+        kept = value if value is not None else []
+        while kept and kept[0][0] <= as_of:
+            del kept[0]
+        place = bisect_right(kept, end, key=lambda entry: entry[0])
+        if place < len(kept) and _order(kept[place][1], number) * self.sign >= 0:
+            return kept  # one that ends later is at least as good
+        start = place
+        while start > 0 and _order(kept[start - 1][1], number) * self.sign <= 0:
+            start -= 1
+        kept[start:place] = [[end, number]]
+        return kept
+
+    def figure(self, value: Any, t: int) -> tuple[list[Any], int]:
         """The result as values to test, and until when it stands."""
-        alive = [entry for entry in value or () if entry[0] > t]
-        until = alive[0][0] if alive else NEVER
         if self.fn == "distinct":
-            different: list[Any] = []
-            for _, each in alive:
-                if not any(_same(each, known) for known in different):
-                    different.append(each)
-            return [len(different)], until
-        return _best(self.fn, [each for _, each in alive]), until
+            ends = [end for end in value.values() if end > t] if value else []
+            return [len(ends)], min(ends, default=NEVER)
+        for end, found in value or ():
+            if end > t:
+                return [found], end
+        return [], NEVER
 
 
 class WindowEnds(Feature):
@@ -318,31 +381,28 @@ class WindowEnds(Feature):
         values = self.read(fact)
         if end <= as_of or values is None or (self.fn == "first" and not values):
             return value
-        kept = [entry for entry in value or () if entry[1] > as_of]
-        value_at = -1 if self.fn == "last" else 0
-        insort(kept, [fact.at, end, storable(values[value_at]) if values else None], key=lambda entry: entry[0])
+        kept = value if value is not None else []
+        entry = [fact.at, end, carried(values[-1 if self.fn == "last" else 0]) if values else None]
         if self.fn == "last":
+            kept = [each for each in kept if each[1] > as_of]
+            insort(kept, entry, key=lambda each: each[0])
             # An earlier event matters only where its window ends later: by the calendar of months that happens.
-            return [
-                entry for index, entry in enumerate(kept) if all(entry[1] > later[1] for later in kept[index + 1 :])
-            ]
+            return [each for index, each in enumerate(kept) if all(each[1] > later[1] for later in kept[index + 1 :])]
+        while kept and kept[0][1] <= as_of:
+            del kept[0]
+        insort(kept, entry, key=lambda each: each[0])
         return kept
 
     def figure(self, value: list[list[Any]] | None, t: int) -> tuple[list[Any], int]:
         """The result as values to test, and until when it stands."""
-        alive = [entry for entry in value or () if entry[1] > t]
-        if not alive:
-            return [], NEVER
-        found = alive[-1 if self.fn == "last" else 0]
-        return [] if found[2] is None else [found[2]], found[1]
+        entries: Iterable[list[Any]] = reversed(value or ()) if self.fn == "last" else (value or ())
+        for _, end, found in entries:
+            if end > t:
+                return [] if found is None else [found], end
+        return [], NEVER
 
 
 def _best(fn: str, values: list[Any]) -> list[Any]:
     if not values:
         return []
     return [(min if fn == "min" else max)(values, key=cmp_to_key(_order))]
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Whether two values are one: by JSON type and value, 1 and 1.0 alike."""
-    return a == b and (type(a) is bool) == (type(b) is bool)

@@ -21,6 +21,7 @@ class Contact(msgspec.Struct, array_like=True):
     `members` holds `[sequence, since, until]` a segment; `ids` the last event ids, 16 bytes each (see
     engine.membership.ids);
     `attributes`, `tags` and `lists` hold `[at, value]`; `consent` `[at, open]` a channel, "" standing for all of them;
+    `size` is how many bytes the state had when last measured, `grown` how many its facts have had since then;
     `refunds` every refund `[at, order_id, millionths or None]` whose purchase may still come.
     """
 
@@ -39,6 +40,8 @@ class Contact(msgspec.Struct, array_like=True):
     lists: dict[str, list[int]] | None = None
     consent: dict[str, list[int]] | None = None
     refunds: list[list[Any]] | None = None
+    size: int = 0
+    grown: int = 0
 
     def is_member(self, segment: int) -> bool:
         """Whether the contact is in the segment with this digest."""

@@ -32,6 +32,7 @@ class Fact(msgspec.Struct):
     id: str = msgspec.field(name="~id", default="")
     workspace: str = msgspec.field(name="~workspace", default="default")
     at: int = msgspec.field(name="~at", default=0)
+    size: int = msgspec.field(name="~size", default=0)
     arrival: int | None = msgspec.field(name="~arrival", default=None)
     key: bytes = msgspec.field(name="~key", default=b"")
     left: int | None = msgspec.field(name="~left", default=None)

@@ -121,13 +121,17 @@ class Feature:
         dropped."""
         raise NotImplementedError(type(self))
 
-    def fold(self, facts: Iterable[Fact], as_of: int) -> Any:
-        """The value from facts in order of `at`, then arrival; of an ordered feature's facts at one instant, role 0
+    def older(self, value: Any, horizon: int) -> Any:
+        """Of an ordered feature's value, what came from events at or before `horizon`, which the history lacks."""
+        return None
+
+    def fold(self, facts: Iterable[Fact], as_of: int, value: Any = None) -> Any:
+        """The value, on from `value`, from facts in order of `at`, then arrival; of an ordered feature's facts at one
+        instant, role 0
         first."""
         taken = [(fact, intake.role) for fact in facts for intake in self.intakes if intake.takes(fact)]
         if self.ordered:
             taken.sort(key=lambda pair: (pair[0].at, pair[1]))
-        value = None
         for fact, role in taken:
             value = self.add(value, fact, role, as_of)
         return value

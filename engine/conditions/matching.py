@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -11,13 +12,14 @@ from pydantic import BeforeValidator
 from engine.conditions.fact import Fact
 from engine.conditions.feature import EventDocument
 from engine.conditions.paths import reader
-from engine.conditions.values import exact
 
 
 def _short_form(value: Any) -> Any:
     return {"event": value} if isinstance(value, (str, list)) else value
 
 
+MATCH_LENGTH_MAX = 64
+"""Characters of a text that the state holds as it is, to tell which events agree."""
 Events = Annotated[EventDocument, BeforeValidator(_short_form)]
 """A type, a list of types, or `{event, where}`."""
 
@@ -31,7 +33,7 @@ def matcher(path: str | None) -> Callable[[Fact], str | None]:
 
         def plain(fact: Fact) -> str | None:
             value = fact.properties.get(path)
-            return "=" + value if type(value) is str else _text(value)
+            return _text(value)
 
         return plain
     read = reader(path)
@@ -44,14 +46,17 @@ def matcher(path: str | None) -> Callable[[Fact], str | None]:
 
 
 def _text(value: Any) -> str | None:
-    """Equal for values that compare equal: 45, 45.0 and "45" agree."""
+    """The text that stands for a value: 45 and "45" agree. A long one is stood for by its digest."""
     if type(value) is list:
         return _text(value[0]) if len(value) == 1 else None
     if value is None or type(value) is dict:
         return None
     if type(value) is str:
-        return "=" + value
+        return (
+            "=" + value if len(value) <= MATCH_LENGTH_MAX else "#" + blake2b(value.encode(), digest_size=16).hexdigest()
+        )
     if type(value) is bool:
         return "true" if value else "false"
-    number = exact(value)
-    return f"={int(number) if number == number // 1 else number}"
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return f"={value}"

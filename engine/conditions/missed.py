@@ -25,6 +25,8 @@ from engine.conditions.scope import Evaluate, Scope, Verdict
 
 AFTER, EXPECT = 0, 1
 DUE, GONE, MATCH = 0, 1, 2
+OPEN_MAX = 1_000
+"""Unmet expectations of one contact and condition; with one more the oldest is forgotten."""
 
 
 class MissedOptions(Document):
@@ -65,6 +67,8 @@ class Unmet(Feature):
                 return value
             return [entry for entry in value if entry[MATCH] != match] or None
         due = self.within.end(fact.at)
+        if value is not None and len(value) >= OPEN_MAX:
+            value = value[1:]
         if self.for_ is None:
             for entry in value or ():
                 if entry[MATCH] == match:
@@ -76,6 +80,10 @@ class Unmet(Feature):
         if gone > as_of:
             kept.append([due, gone, match])
         return kept or None
+
+    def older(self, value: list[list[Any]] | None, horizon: int) -> list[list[Any]] | None:
+        end = self.within.end(max(horizon, 0))
+        return [list(entry) for entry in value or () if entry[DUE] <= end] or None
 
 
 class Missed(Document):

@@ -24,6 +24,8 @@ from engine.conditions.scope import Evaluate, Scope, Verdict
 
 STREAK_MAX = 1_000
 """The longest run that can be asked for."""
+YOUNG_MAX = 1_000
+"""Events within `grace` that are waited for; with one more the oldest is forgotten."""
 OF, WITHOUT = 0, 1
 SETTLED, MATCH, OPEN = 0, 1, 2
 
@@ -71,6 +73,8 @@ class Run(Feature):
         value.append(entry)
         if len(value) > self.keep:
             self._forget(value, as_of)
+            if len(value) > self.keep + YOUNG_MAX:
+                del value[0]
         return value
 
     def _forget(self, value: list[list[Any]], as_of: int) -> None:
@@ -81,6 +85,10 @@ class Run(Feature):
                 settled += 1
                 if settled > self.keep:
                     del value[index]
+
+    def older(self, value: list[list[Any]] | None, horizon: int) -> list[list[Any]] | None:
+        end = self.grace.end(max(horizon, 0)) if self.grace is not None else horizon
+        return [list(entry) for entry in value or () if entry[SETTLED] <= end] or None
 
 
 class Streak(Document):

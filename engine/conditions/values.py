@@ -13,11 +13,16 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any
 
+import re2  # type: ignore[import-untyped]
 from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
 
 from engine.conditions.document import CHILDREN_MAX, Document, Path, mistake
 from engine.conditions.instants import parse_instant
 from engine.conditions.paths import reader
+
+_REGEX = re2.Options()
+_REGEX.log_errors = False
+_REGEX.max_mem = 1 << 20  # a pattern that would take more is refused
 
 Scalar = bool | int | float | str
 Check = Callable[[Any], bool]
@@ -30,7 +35,7 @@ _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 ScalarField = (
     StrictBool
-    | StrictInt
+    | Annotated[StrictInt, Field(ge=-(1 << 63), lt=1 << 63)]
     | Annotated[StrictFloat, Field(allow_inf_nan=False)]
     | Annotated[StrictStr, Field(max_length=TEXT_MAX)]
 )
@@ -68,11 +73,12 @@ class Test(Document):
     def _sound(self) -> Test:
         if self.matches is not None:
             try:
-                re.compile(self.matches)
-            except re.error as error:
-                raise mistake(
-                    "regex", f"{self.matches!r} is not a regular expression ({error})", "see Python's re"
-                ) from None
+                pattern(self.matches)
+            except ValueError as error:
+                hint = (
+                    "write it in the syntax of RE2, which takes time in proportion to the text (no look-around, no \\1)"
+                )
+                raise mistake("regex", f"{self.matches!r} is not a regular expression ({error})", hint) from None
         return self
 
     def operators(self) -> list[tuple[str, Any]]:
@@ -100,6 +106,15 @@ AnyTest = Annotated[Test, BeforeValidator(_short_form)]
 """A bare value (equal), or operators."""
 Where = dict[Path, AnyTest]
 """Tests by path, all of which hold."""
+
+
+def pattern(text: str) -> Any:
+    """The compiled regular expression (RE2: its time grows with the text, never worse). Raises ValueError."""
+    try:
+        return re2.compile(text, options=_REGEX)
+    except re2.error as error:
+        said = error.args[0] if error.args else "not understood"
+        raise ValueError(said.decode(errors="replace") if isinstance(said, bytes) else str(said)) from None
 
 
 def number(value: Any) -> int | float | Decimal | Fraction | None:
@@ -209,7 +224,7 @@ def _operator(name: str, operand: Any) -> Check:
         case "ends_with":
             return lambda value: type(value) is str and value.endswith(operand)
         case _:
-            search = re.compile(operand).search
+            search = pattern(operand).search
             return lambda value: type(value) is str and search(value) is not None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from engine.conditions.instants import DAY, Duration
+from engine.conditions.known import Known
 from engine.definitions.document import Segment
 from engine.definitions.errors import DefinitionError, DefinitionErrors
 from engine.definitions.graph import Cycle, judging_order, nested
@@ -40,9 +41,9 @@ def check(segments: Sequence[Segment], *, journal_retention: int = JOURNAL_RETEN
         seen[segment.key] = segment
     for segment in seen.values():
         errors += _alone(segment, journal_retention)
-        known = sorted(name for workspace, name in seen if workspace == segment.workspace)
         for name in sorted(nested(segment)) if complete else ():
             if (segment.workspace, name) not in seen:
+                known = sorted(each for workspace, each in seen if workspace == segment.workspace)
                 errors.append(
                     _error(
                         segment,
@@ -56,6 +57,9 @@ def check(segments: Sequence[Segment], *, journal_retention: int = JOURNAL_RETEN
         errors += _groups(inside)
         try:
             judging_order(inside)
+        except RecursionError:
+            hint = "let segments nest others less deep"
+            errors.append(_error(inside[0], "when", "in_segment nests too deep", hint))
         except Cycle as cycle:
             first = seen[workspace, cycle.path[0]]
             hint = "break it: a segment can't need its own answer, nor that of another in its group"
@@ -83,6 +87,8 @@ def windows(part: Any, path: str) -> Iterator[tuple[str, Duration]]:
     """Every duration in a rule, with its path."""
     if isinstance(part, Duration):
         yield path, part
+    elif isinstance(part, Known):  # looks at no fact but the first
+        return
     elif isinstance(part, BaseModel):
         for name, field in type(part).model_fields.items():
             yield from windows(getattr(part, name), f"{path}.{field.alias or name}")

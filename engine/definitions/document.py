@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -21,6 +22,11 @@ PAYLOAD_MAX = 50
 CONTACT_BYTES_MAX = 256
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _WORKSPACE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
 
 
 def _segment_id(value: Any) -> str:
@@ -50,7 +56,7 @@ def _timezone(value: Any) -> str:
         raise mistake(
             "timezone", "timezone: contact is not supported by this version", "name a zone such as Europe/Moscow"
         )
-    if not isinstance(value, str) or value not in available_timezones():
+    if not isinstance(value, str) or value not in _zones():
         raise mistake(
             "timezone", f"{value!r} is not a time zone", "name one of the IANA database, such as Europe/Moscow, or UTC"
         )

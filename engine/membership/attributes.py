@@ -12,6 +12,8 @@ from engine.membership.plan import WorkspacePlan
 
 NAMES_MAX = 10_000
 """Attributes, tags or lists of one contact; facts that would add more change nothing."""
+NAME_LENGTH_MAX = 256
+"""Characters of a tag or list; a definition may name no longer one, and what is longer is passed over."""
 Ranks = tuple[int, ...]
 
 
@@ -41,7 +43,8 @@ def _put(entries: dict[str, list[Any]], name: str, at: int, value: Any) -> bool:
 
 def names_in(value: Any) -> list[str]:
     """The names in a property that is a text or a list of texts; anything else in it is passed over."""
-    return [name for name in (value if type(value) is list else [value]) if type(name) is str and name]
+    names = value if type(value) is list else [value]
+    return [name for name in names if type(name) is str and 0 < len(name) <= NAME_LENGTH_MAX]
 
 
 def _tags(present: int) -> Callable[[Contact, Fact, WorkspacePlan], Ranks]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
+from engine.membership.facts import Rejected
 from engine.membership.transitions import Transition
 
 
@@ -30,12 +31,14 @@ class Batch:
     """Changed contacts, new facts by contact (one journal chunk each: number `contact.journal_next - 1`),
     transitions, counts."""
 
-    __slots__ = ("contacts", "deadlines", "duplicates", "facts", "journal", "late", "transitions")
+    __slots__ = ("contacts", "deadlines", "duplicates", "facts", "journal", "late", "refused", "transitions")
 
     def __init__(self) -> None:
         self.contacts: dict[bytes, Contact] = {}
         self.journal: dict[bytes, list[Fact]] = {}
         self.transitions: list[Transition] = []
+        self.refused: list[tuple[Fact, Rejected]] = []
+        """Facts that were not taken, as their contact holds too much already."""
         self.facts = 0
         self.duplicates = 0
         self.late = 0

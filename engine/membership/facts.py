@@ -96,6 +96,7 @@ def read_fact(value: bytes, *, arrival: int | None, fallback_id: str, skew: int,
     fact.raw = msgspec.Raw(raw)
     fact.id = event_id
     fact.workspace = workspace
+    fact.size = len(raw)
     fact.at = at
     fact.arrival = arrival
     fact.key = store_key(workspace, contact)

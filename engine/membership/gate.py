@@ -20,11 +20,16 @@ CHANNELS_MAX = 1_000
 """Named channels that one contact's consent knows. Beyond it openings are not noted, and a closing takes the place of
 the
 oldest opening: who asked not to be mailed is never forgotten."""
+CHANNEL_LENGTH_MAX = 64
+"""Characters of a channel's name; a definition may name no longer one."""
 CLOSING = frozenset(("opt_out", "block", "complaint"))
 
 
-def consent_of(fact: Fact) -> tuple[str, int] | None:
-    """The channel ("" for all) and 1 for opening, 0 for closing; None for a fact that says neither."""
+def consent_of(fact: Fact) -> tuple[list[str], int] | None:
+    """The channels ("" for all) and 1 for opening, 0 for closing; None for a fact that says neither.
+
+    What names its channel in no text or list of texts closes all channels, but opens none.
+    """
     kind = fact.type
     properties = fact.properties
     if kind in CLOSING:
@@ -32,14 +37,19 @@ def consent_of(fact: Fact) -> tuple[str, int] | None:
     elif kind == "opt_in":
         opening = 1
     elif kind == "consent":
-        status = properties.get("status")
-        if status not in ("granted", "revoked"):
+        said = properties.get("status")
+        if said not in ("granted", "revoked"):
             return None
-        opening = 1 if status == "granted" else 0
+        opening = 1 if said == "granted" else 0
     else:
         return None
     channel = properties.get("channel")
-    return (ALL if channel is None or channel == "all" or type(channel) is not str else channel), opening
+    if channel is None:
+        return [ALL], opening
+    named = [each for each in (channel if type(channel) is list else [channel]) if type(each) is str]
+    if not named:
+        return ([] if opening else [ALL]), opening
+    return [ALL if each == "all" else each[:CHANNEL_LENGTH_MAX] for each in named], opening
 
 
 def record_consent(contact: Contact, channel: str, at: int, opening: int) -> None:

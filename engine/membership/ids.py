@@ -18,8 +18,8 @@ from engine.conditions.instants import NEVER
 IDS_INLINE = 32
 """Ids in the state itself: a digest and an arrival, 8 bytes each. Packed, as they are half of what a state holds."""
 ENTRY_BYTES = 16
-IDS_REMEMBERED = 1_000_000
-"""Older ids in memory for all contacts of a partition, about 150 MB."""
+IDS_REMEMBERED = 250_000
+"""Older ids in memory for all contacts of a partition, about 40 MB."""
 UNKNOWN_ARRIVAL = -1
 NONE_GONE = -2
 
@@ -80,6 +80,8 @@ class SeenIds:
         if older is not None:
             older[digest] = arrival
             self._remembered += 1
+            if self._remembered > IDS_REMEMBERED:
+                self._forget()
 
     def _older_of(self, key: bytes, history: Callable[[], Iterable[Fact]]) -> dict[bytes, int]:
         older = self._older.get(key)
@@ -87,8 +89,13 @@ class SeenIds:
             older = {
                 id_digest(fact.id): UNKNOWN_ARRIVAL if fact.arrival is None else fact.arrival for fact in history()
             }
-            while self._older and self._remembered + len(older) > IDS_REMEMBERED:
-                self._remembered -= len(self._older.pop(next(iter(self._older))))
             self._older[key] = older
             self._remembered += len(older)
+            if self._remembered > IDS_REMEMBERED:
+                self._forget()
         return older
+
+    def _forget(self) -> None:
+        """Drop the contacts remembered longest, down to half: they are read from their journals again when needed."""
+        while self._older and self._remembered > IDS_REMEMBERED // 2:
+            self._remembered -= len(self._older.pop(next(iter(self._older))))

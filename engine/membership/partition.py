@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+
+import msgspec
 
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.membership.batch import Batch, Contacts
+from engine.membership.facts import Rejected
 from engine.membership.ids import SeenIds
 from engine.membership.placement import split_key
 from engine.membership.plan import Plan
-from engine.membership.step import fire, take_fact, take_up_plan
+from engine.membership.step import CONSENT, fire, take_fact, take_up_plan
 
 FORMER_PLANS_MAX = 2
 """Plans before the present one that are kept for the contacts still under them; beyond it their deadlines are judged
 by the present one."""
+CONTACT_SIZE_MAX = 8 << 20
+"""Bytes of a contact's state: half of what a record of the changelog may have, as it is not measured with every
+fact."""
+GROWTH_MAX = 512 << 10
+"""Bytes of properties that a contact takes before its state is measured again."""
+TOO_LARGE = Rejected("contact_too_large", f"the contact's state has more than {CONTACT_SIZE_MAX} bytes")
+STALE_MAX = 10_000
+"""Entries of moved deadlines that the heap may hold beside one for each contact, before it is made anew."""
 NO_CLOCK = -1
 """The clock of a partition that has not seen anything."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Partition:
@@ -37,19 +50,27 @@ class Partition:
         self.plan = plan
         self.clock = clock
         self.batch = Batch()
-        self._contacts = contacts
+        self.contacts = contacts
         self._grace = grace
-        self._retention = journal_retention
+        self.journal_retention = journal_retention
         self._owns = owns
         self._ids = SeenIds(dedup)
         self._due: list[tuple[int, bytes]] = []
+        self._armed: dict[bytes, int] = {}
         self._pins_wait = True
         self._former: dict[int, Plan] = {}
 
     def arm(self, key: bytes, deadline: int) -> None:
-        """Note a stored contact's deadline, in milliseconds; NEVER is passed over."""
-        if deadline < NEVER:
+        """Note a contact's deadline, in milliseconds; NEVER takes it off."""
+        armed = self._armed
+        if deadline >= NEVER:
+            armed.pop(key, None)
+        elif armed.get(key) != deadline:
+            armed[key] = deadline
             heappush(self._due, (deadline, key))
+            if len(self._due) > 2 * len(armed) + STALE_MAX:  # most entries are of deadlines that have moved
+                self._due = [(at, each) for each, at in armed.items()]
+                heapify(self._due)
 
     def next_deadline(self) -> int:
         """No contact is due before this instant; NEVER where none is due at all."""
@@ -58,7 +79,7 @@ class Partition:
     def take(self, facts: Sequence[Fact]) -> None:
         """Take facts in the order given; the clock follows them by `grace`. Other contacts' deadlines wait for
         `pass_time`."""
-        plan, contacts, batch, grace = self.plan, self._contacts, self.batch, self._grace
+        plan, contacts, batch, grace = self.plan, self.contacts, self.batch, self._grace
         fingerprint = plan.fingerprint
         is_new = self._ids.is_new
         for fact in facts:
@@ -74,7 +95,13 @@ class Partition:
             deadline = contact.deadline
             if contact.plan != fingerprint:
                 self._take_up(key, contact)
-            if not is_new(fact, contact, lambda key=key, contact=contact: self._all_history(key, contact)):  # type: ignore[misc]
+            contact.grown += fact.size
+            if (contact.grown > GROWTH_MAX or contact.size > CONTACT_SIZE_MAX) and not self._has_room(contact, fact):
+                batch.refused.append((fact, TOO_LARGE))
+                self._rearm(key, contact, deadline)
+                continue
+            history = _History(self, key, contact)
+            if not is_new(fact, contact, history.everything):
                 batch.duplicates += 1
                 self._rearm(key, contact, deadline)
                 continue
@@ -88,13 +115,11 @@ class Partition:
             else:
                 batch.journal[key] = [fact]
                 contact.journal_next += 1
-            history = lambda key=key, contact=contact: self._history(key, contact)  # noqa: E731
             take_fact(workspace, contact, fact, clock, old_clock, history, batch)
             if contact.deadline < clock:
                 fire(workspace, contact, key, clock, clock, batch)
-            new_deadline = contact.deadline
-            if new_deadline != deadline and new_deadline < NEVER:
-                heappush(self._due, (new_deadline, key))
+            if contact.deadline != deadline:
+                self.arm(key, contact.deadline)
             batch.contacts[key] = contact
 
     def pass_time(self, to: int | None, limit: int) -> bool:
@@ -104,23 +129,27 @@ class Partition:
         """
         if to is not None and to > self.clock:
             self.clock = to
-        clock, due, contacts, batch = self.clock, self._due, self._contacts, self.batch
+        clock, due, contacts, batch = self.clock, self._due, self.contacts, self.batch
         found: list[tuple[int, bytes]] = []
+        armed = self._armed
         while due and due[0][0] < clock and len(found) < limit:
-            found.append(heappop(due))
+            entry = heappop(due)
+            if armed.get(entry[1]) == entry[0]:  # else it moved; its present deadline has an entry of its own
+                del armed[entry[1]]
+                found.append(entry)
         if found:
             contacts.prefetch([key for _, key in found])
         for deadline, key in found:
             contact = contacts.get(key)
             if contact is None or contact.deadline != deadline:
-                continue  # it moved; its present deadline has an entry of its own
+                continue
             if contact.plan != self.plan.fingerprint:
                 self._take_up(key, contact)
             else:
                 fire(self.plan.workspace(split_key(key)[0]), contact, key, clock, clock, batch)
             self.arm(key, contact.deadline)
             batch.contacts[key] = contact
-        return not (due and due[0][0] < clock)
+        return self.next_deadline() >= clock
 
     def change_plan(self, plan: Plan) -> None:
         """Go on with another plan. Contacts follow when a fact or a deadline touches them, or by `fill`."""
@@ -134,7 +163,7 @@ class Partition:
     def fill(self, keys: Iterable[bytes]) -> None:
         """Bring these contacts up to the plan, where they are not yet."""
         for key in keys:
-            contact = self._contacts.get(key)
+            contact = self.contacts.get(key)
             if contact is not None and contact.plan != self.plan.fingerprint:
                 self._take_up(key, contact)
                 self.arm(key, contact.deadline)
@@ -155,7 +184,7 @@ class Partition:
         if former is not None:  # what fell due until now did so under the plan that was in force
             before = former.workspace(name)
             fire(before, contact, key, max(self.clock, contact.as_of) + 1, self.clock, batch)
-        history = partial(self._history, key, contact)
+        history = _History(self, key, contact)
         take_up_plan(self.plan, self.plan.workspace(name), before, contact, key, self.clock, history, batch)
         batch.contacts[key] = contact
 
@@ -169,15 +198,38 @@ class Partition:
             return
         self._pins_wait = False
         for key, _ in self.plan.pinned():
-            if self._contacts.get(key) is None and (self._owns is None or self._owns(key)):
+            if self.contacts.get(key) is None and (self._owns is None or self._owns(key)):
                 contact = Contact(known_at=self.clock)
-                self._contacts.put(key, contact)
+                self.contacts.put(key, contact)
                 self._take_up(key, contact)
                 self.arm(key, contact.deadline)
 
-    def _all_history(self, key: bytes, contact: Contact) -> list[Fact]:
-        return [*self._contacts.history(key, contact), *self.batch.journal.get(key, ())]
+    def _has_room(self, contact: Contact, fact: Fact) -> bool:
+        """Whether the contact may take one more fact; what is said of consent always counts."""
+        if contact.grown > GROWTH_MAX:
+            contact.size, contact.grown = len(_encode(contact)), 0
+        return contact.size <= CONTACT_SIZE_MAX or fact.type in CONSENT
 
-    def _history(self, key: bytes, contact: Contact) -> list[Fact]:
-        oldest = self.clock - self._retention
-        return [fact for fact in self._all_history(key, contact) if fact.at > oldest]
+
+class _History:
+    """A contact's facts so far, for the steps: see `engine.membership.step.History`."""
+
+    __slots__ = ("_contact", "_key", "_partition")
+
+    def __init__(self, partition: Partition, key: bytes, contact: Contact) -> None:
+        self._partition = partition
+        self._key = key
+        self._contact = contact
+
+    @property
+    def horizon(self) -> int:
+        return self._partition.clock - self._partition.journal_retention
+
+    def everything(self) -> list[Fact]:
+        """With those that the journal is about to forget."""
+        partition, key = self._partition, self._key
+        return [*partition.contacts.history(key, self._contact), *partition.batch.journal.get(key, ())]
+
+    def __call__(self) -> list[Fact]:
+        horizon = self.horizon
+        return [fact for fact in self.everything() if fact.at > horizon]

@@ -61,7 +61,6 @@ class WorkspacePlan:
             PlannedSegment(document, versions[document.segment], rank, features) for rank, document in enumerate(order)
         ]
         self.by_key = {segment.key: segment for segment in self.segments}
-        used = {key for segment in self.segments for key in segment.scope.uses}
         self.features = {key: features[key] for key in sorted(features)}
         self.money = [
             feature
@@ -69,9 +68,11 @@ class WorkspacePlan:
             if any(intake.takes_type("purchase") for intake in feature.intakes)
         ]
         self._with = self._dependents()
-        self._users: dict[int, tuple[int, ...]] = {
-            key: tuple(segment.rank for segment in self.segments if key in segment.scope.uses) for key in used
-        }
+        users: dict[int, list[int]] = {}
+        for segment in self.segments:
+            for key in segment.scope.uses:
+                users.setdefault(key, []).append(segment.rank)
+        self._users = {key: tuple(ranks) for key, ranks in users.items()}
         self.by_attribute = self._named(lambda segment: segment.scope.attributes)
         self.by_tag = self._named(lambda segment: segment.scope.tags)
         self.by_list = self._named(lambda segment: segment.scope.lists)

@@ -51,6 +51,7 @@ def effective(history: Sequence[Fact]) -> list[Fact]:
     for order, each_refund in refunds.items():
         for refund in each_refund:
             _take(
+                facts,
                 refund,
                 [index for index in purchases.get(order, ()) if facts[index].at <= refund.at + REFUND_WAITS],
                 left,
@@ -68,10 +69,13 @@ def effective(history: Sequence[Fact]) -> list[Fact]:
     return found
 
 
-def _take(refund: Fact, indexes: list[int], left: dict[int, int | None], gone: set[int], touched: set[int]) -> None:
+def _take(
+    facts: list[Fact], refund: Fact, indexes: list[int], left: dict[int, int | None], gone: set[int], touched: set[int]
+) -> None:
     amount = refund.properties.get("amount")
     if amount is None:
-        gone.update(indexes)
+        bought = [index for index in indexes if facts[index].at <= refund.at]
+        gone.update(bought or indexes[:1])  # it waits for one purchase, where there was none
         return
     rest = millionths(amount)
     if rest is None or rest <= 0:

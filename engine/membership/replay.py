@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from engine.conditions.instants import DAY, MINUTE, SECOND, parse_instant
-from engine.definitions.document import Segment
+from engine.definitions.document import Segment, canonical
 from engine.membership.facts import Rejected, read_fact
 from engine.membership.memory import MemoryContacts
 from engine.membership.partition import Partition
@@ -81,6 +81,8 @@ class Replay:
             return self._refuse(fact)
         found = self._advance(arrival) if arrival is not None else []
         self.partition.take((fact,))
+        for _, why in self.partition.batch.refused:
+            self._refuse(why)
         return found + self._advance(None)
 
     def until(self, instant: int) -> list[Transition]:
@@ -91,14 +93,33 @@ class Replay:
 
     def apply(self, segment: Segment) -> list[Transition]:
         """Put a new or changed definition in force at the clock; the difference is published."""
-        self._versions[segment.key] = self._versions.get(segment.key, 0) + 1
-        self._active[segment.key] = segment
-        return self._take_up()
+        return self.change([segment])
 
     def delete(self, workspace: str, segment: str) -> list[Transition]:
         """Take a definition out of force: its members leave. Raises KeyError for one that is not there."""
-        del self._active[workspace, segment]
-        return self._take_up()
+        return self.change([], [(workspace, segment)])
+
+    def change(self, applied: Sequence[Segment], deleted: Sequence[tuple[str, str]] = ()) -> list[Transition]:
+        """Put definitions in and out of force as one change; what is in force already changes nothing.
+
+        Raises KeyError for one to delete that is not there.
+        """
+        for key in deleted:
+            del self._active[key]
+        changed = [
+            each
+            for each in applied
+            if each.key not in self._active or canonical(self._active[each.key]) != canonical(each)
+        ]
+        for segment in changed:
+            self._versions[segment.key] = self._versions.get(segment.key, 0) + 1
+            self._active[segment.key] = segment
+        return self._take_up() if changed or deleted else []
+
+    def finish(self) -> list[Transition]:
+        """The input has ended where it is: pinned contacts that no fact named become known as of the clock."""
+        self.partition.place_pins()
+        return self._commit()
 
     def members(self, segment: str, workspace: str = "default") -> set[str]:
         """The contacts that are in a segment now."""

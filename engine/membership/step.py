@@ -7,7 +7,8 @@ history are arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from engine.conditions.aggregating import NeedsHistory
 from engine.conditions.contact import UNTIL, Contact
@@ -20,17 +21,27 @@ from engine.membership.gate import CLOSING, consent_of, record_consent
 from engine.membership.judge import Change, judge
 from engine.membership.placement import split_key
 from engine.membership.plan import Plan, TypePlan, WorkspacePlan
-from engine.membership.refunds import REFUNDS_MAX, effective, order_of
+from engine.membership.refunds import REFUND_WAITS, REFUNDS_MAX, effective, order_of
 from engine.membership.transitions import Transition
 
-History = Callable[[], list[Fact]]
-"""The contact's facts so far that the journal keeps, the newest included, in the order in which they were taken."""
+
+class History(Protocol):
+    """The contact's facts so far that the journal keeps, the newest included, in the order in which they were taken."""
+
+    @property
+    def horizon(self) -> int:
+        """Facts at or before this instant are no longer kept (ms)."""
+
+    def __call__(self) -> list[Fact]: ...
+
+
 Cause = tuple[str, str | None, str | None, int | None]
 CLOCK: Cause = ("clock", None, None, None)
-_CONSENT = CLOSING | {"opt_in", "consent"}
+CONSENT = CLOSING | {"opt_in", "consent"}
+"""Types that say whether the contact may be mailed."""
 _MONEY = frozenset(("purchase", "refund"))
 _LISTS = frozenset(("list_added", "list_removed"))
-SPECIAL = _CONSENT | _MONEY | frozenset(CHANGES)
+SPECIAL = CONSENT | _MONEY | frozenset(CHANGES)
 """Types that do more to a contact than feed features."""
 
 
@@ -89,7 +100,7 @@ def take_fact(
         if special:
             if kind in _LISTS:
                 cause = leaving = ("list", fact.id, kind, at)
-            elif kind in _CONSENT and (said := consent_of(fact)) is not None and not said[1]:
+            elif kind in CONSENT and (said := consent_of(fact)) is not None and not said[1]:
                 leaving = ("opt_out", fact.id, kind, at)
         publish(contact, fact.contact, changes, as_of, clock, late, cause, leaving, batch)
 
@@ -116,7 +127,8 @@ def _feed(
                     raise NeedsHistory
                 value = feature.add(features.get(key), fact, role, as_of)
             except NeedsHistory:
-                value = feature.fold(effective(history()), as_of)
+                older = feature.older(features.get(key), history.horizon)
+                value = feature.fold(effective(history()), as_of, older)
             if value is not None:
                 features[key] = value
             else:
@@ -129,7 +141,7 @@ def _change(workspace: WorkspacePlan, contact: Contact, fact: Fact) -> tuple[int
     change = CHANGES.get(fact.type)
     if change is not None:
         return change(contact, fact, workspace)
-    return _consent(workspace, contact, fact) if fact.type in _CONSENT else ()
+    return _consent(workspace, contact, fact) if fact.type in CONSENT else ()
 
 
 def _consent(workspace: WorkspacePlan, contact: Contact, fact: Fact) -> tuple[int, ...]:
@@ -138,7 +150,8 @@ def _consent(workspace: WorkspacePlan, contact: Contact, fact: Fact) -> tuple[in
     if said is None:
         return ()
     before = [gate(contact.consent) for gate, _ in workspace.gates]
-    record_consent(contact, said[0], fact.at, said[1])
+    for channel in said[0]:
+        record_consent(contact, channel, fact.at, said[1])
     touched: tuple[int, ...] = ()
     for (gate, ranks), was_open in zip(workspace.gates, before, strict=True):
         is_open = gate(contact.consent)
@@ -163,16 +176,21 @@ def _mend(workspace: WorkspacePlan, contact: Contact, fact: Fact, as_of: int, hi
         if refunds is None:
             refunds = contact.refunds = []
         if all(known[0] != order for known in refunds):
+            if len(refunds) >= REFUNDS_MAX:
+                waiting = [known for known in refunds if known[1] + REFUND_WAITS >= as_of]
+                refunds = contact.refunds = waiting[-REFUNDS_MAX + 1 :]
             refunds.append([order, fact.at])
-            if len(refunds) > REFUNDS_MAX:
-                del refunds[0]
     elif all(known[0] != order for known in contact.refunds or ()):
         return None
     facts = history()
     before, after = effective([each for each in facts if each is not fact]), effective(facts)
     features = contact.features
     for feature in workspace.money:
-        value = feature.mend(features.get(feature.key), before, after, as_of)
+        value = features.get(feature.key)
+        if feature.ordered:
+            value = feature.fold(after, as_of, feature.older(value, history.horizon))
+        else:
+            value = feature.mend(value, before, after, as_of)
         if value is not None:
             features[feature.key] = value
         else:
@@ -255,7 +273,8 @@ def take_up_plan(
     """
     t = max(clock, contact.as_of)
     contact_id = split_key(key)[1]
-    missing = [feature for feature_key, feature in workspace.features.items() if feature_key not in contact.features]
+    known = contact.features if before is None else before.features
+    missing = [feature for feature_key, feature in workspace.features.items() if feature_key not in known]
     contact.features = {each: value for each, value in contact.features.items() if each in workspace.features}
     if missing and contact.facts:
         facts = effective(history())

@@ -9,6 +9,11 @@ from orjson import dumps
 
 from engine.conditions.instants import NEVER, format_instant
 
+PAYLOAD_BYTES_MAX = 512 << 10
+"""Bytes of a payload: a record of the transitions' topic may have 1 MiB."""
+FIELD_BYTES_MAX = 8 << 10
+"""Bytes of one field of a payload that would be too large: what is larger is left out."""
+
 
 class Transition:
     """One enter or exit of one contact in one segment. Instants in milliseconds; `not_before` NEVER: not without a
@@ -67,13 +72,21 @@ def encode(transition: Transition, detected_at: int | None = None) -> bytes:
         event_id, event_type = _quoted(t.cause_id), _quoted(t.cause_type)
         event_at = format_instant(t.cause_at)
         cause = f'{{"kind":"{t.cause_kind}","event_id":{event_id},"event_type":{event_type},"event_at":"{event_at}"}}'
-    payload = "null" if t.payload is None else dumps(t.payload).decode()
+    payload = "null" if t.payload is None else _payload(t.payload)
     return (
         f'{{"id":"{t.id}","workspace":{_quoted(t.workspace)},"segment":"{t.segment}","version":{t.version},'
         f'"contact":{_quoted(t.contact)},"change":"{t.change}","sequence":{t.sequence},"at":"{format_instant(t.at)}",'
         f'"detected_at":"{format_instant(detected if detected > 0 else 0)}","late":{"true" if t.late else "false"},'
         f'"not_before":{not_before},"cause":{cause},"payload":{payload}}}'
     ).encode()
+
+
+def _payload(fields: dict[str, Any]) -> str:
+    """The fields as JSON; where they are too large together, the large ones become null."""
+    text = dumps(fields)
+    if len(text) > PAYLOAD_BYTES_MAX:
+        text = dumps({name: value if len(dumps(value)) <= FIELD_BYTES_MAX else None for name, value in fields.items()})
+    return text.decode()
 
 
 def _quoted(text: str | None) -> str:

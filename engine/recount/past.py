@@ -44,7 +44,10 @@ class Past:
         opens = consent_of(fact)
         if opens is not None:
             channel = fact.properties.get("channel")
-            self.consent.append((fact.at, channel if isinstance(channel, str) else _EVERY_CHANNEL, opens))
+            named = _texts(channel)
+            if not named and (channel is None or not opens):  # what names no channel closes all, but opens none
+                named = [_EVERY_CHANNEL]
+            self.consent += [(fact.at, one, opens) for one in named]
         return fact.type in ("purchase", "refund") and self._settle(fact.properties.get("order_id"))
 
     @property
@@ -94,7 +97,8 @@ class Past:
     def _refund(self, refund: Fact, purchases: Sequence[Fact]) -> None:
         asked = refund.properties.get("amount")
         if asked is None:
-            self.left.update({buy.line: None for buy in purchases})
+            bought = [buy for buy in purchases if buy.at <= refund.at]
+            self.left.update({buy.line: None for buy in bought or purchases[:1]})
             return
         to_take = number(asked)
         for buy in purchases:

@@ -44,7 +44,7 @@ class Fragile(Partition):
         return done
 
     def _asked(self) -> bytes | None:
-        contacts: Any = self._contacts
+        contacts: Any = self.contacts
         return contacts.last if isinstance(contacts, WatchedContacts) else None
 
 
