@@ -79,6 +79,7 @@ class SegmentEngine:
             committer=lambda number: self._committer(number, cluster),
             restoring=asyncio.Semaphore(settings.restore_partitions),
             delete_retention=cluster.delete_retention,
+            losses={},
             committed=self.garbage.committed,
         )
 
@@ -236,6 +237,7 @@ class SegmentEngine:
             "group": self.settings.group,
             "partitions": states,
             "problems": problems,
+            "losses": list(self._shared.losses.values()),
         }
 
     def owner_of(self, number: int) -> str | None:

@@ -30,6 +30,7 @@ from engine.state.codec import Position, UnknownVersion
 from engine.state.contacts import Memory, StoredContacts
 from engine.state.restore import RestoreStalled, restore
 from engine.state.store import Meta, Store, StoreError
+from engine.worker.beginning import beginning
 from engine.worker.clients import close_quietly, reader, wait_event
 from engine.worker.clock import PartitionTime, Skew, wall
 from engine.worker.commit import Committer, CommitUnknown, Fenced, Letter, encode_changes, new_identity, refused_letters
@@ -67,7 +68,15 @@ class CoreFailed(Exception):
     """The core raised in a batch; what it changed is thrown away, and the batch is taken again with care."""
 
 
-_AGAIN: Final = (CommitUnknown, CoreFailed, KafkaError, RestoreStalled, TimeoutError, ConnectionError)
+class _Stopped(Exception):
+    """Asked to stop in the middle of a restore."""
+
+
+class InputMoved(Exception):
+    """An input does not have the offset any more that is to be read next."""
+
+
+_AGAIN: Final = (CommitUnknown, CoreFailed, InputMoved, KafkaError, RestoreStalled, TimeoutError, ConnectionError)
 """After these, a partition begins again from what was committed."""
 
 
@@ -87,6 +96,8 @@ class Shared:
     committer: Callable[[int], Committer]
     restoring: asyncio.Semaphore
     delete_retention: int
+    losses: dict[str, str]
+    """What is known to be lost of the inputs since the worker started, in words, by topic/partition."""
     committed: Callable[[], None]
     """Told after each commit, for garbage collection between batches."""
 
@@ -153,6 +164,8 @@ class PartitionLoop:
                     log.error("%s; giving it up and asking the group again", error)
                     self.state = "fenced"
                     return
+                except _Stopped:
+                    log.info("Partition %d: restore interrupted", self.number)
                 except _AGAIN as error:
                     await self._after_failure(error)
                 finally:
@@ -209,6 +222,8 @@ class PartitionLoop:
         log.info("Partition %d runs: %d contacts due, clock %d", self.number, self._armed, self._position.clock)
         while not self._stopping:
             if not await self._turn():
+                if self.lane.gone:  # only now: what is buffered may be gone from the broker too
+                    raise InputMoved(self.lane.gone)
                 await self._rest()
 
     async def _rest(self) -> None:
@@ -245,20 +260,20 @@ class PartitionLoop:
             await close_quietly(client)
 
     def _progressed(self, share: float) -> None:
+        if self._stopping:  # a rebalance waits for us; what was restored stays, and the next owner here goes on from it
+            raise _Stopped
         self.progress = share
         self._shared.metrics.restore.labels(self._label).set(share)
 
     def _start(self, topic: str, begin: int, end: int) -> int:
         """Where to read an input from: the position, unless the topic does not reach so far any more."""
-        offset = self._position.offsets.get(topic, begin)
-        if offset < begin:
-            log.error("%d records of %s/%d were removed before they were read", begin - offset, topic, self.number)
-            self._shared.metrics.lost.inc(begin - offset)
-            return begin
-        if offset > end:
-            log.error("%s/%d ends at %d, before the position %d: made anew?", topic, self.number, end, offset)
-            return begin
-        return offset
+        place = f"{topic}/{self.number}"
+        found = beginning(place, self._position.offsets.get(topic), begin, end)
+        if found.problem:
+            log.error("%s", found.problem)
+            self._shared.metrics.lost.inc(found.lost)
+            self._shared.losses[place] = found.problem
+        return found.offset
 
     async def _build(self) -> None:
         """A core over the store, with every stored deadline armed."""
