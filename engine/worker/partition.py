@@ -26,10 +26,10 @@ from engine.membership.partition import Partition
 from engine.membership.placement import partition_of, split_key, wire_key
 from engine.membership.plan import Plan
 from engine.state.changelog import changelog_topic, journal_topic
-from engine.state.codec import Position, UnknownVersion
+from engine.state.codec import Position
 from engine.state.contacts import Memory, StoredContacts
 from engine.state.restore import RestoreStalled, restore
-from engine.state.store import Meta, Store, StoreError
+from engine.state.store import Meta, Store
 from engine.worker.beginning import beginning
 from engine.worker.clients import close_quietly, reader, wait_event
 from engine.worker.clock import PartitionTime, Skew, wall
@@ -38,7 +38,7 @@ from engine.worker.inbox import Taken
 from engine.worker.intake import Intake, Lane
 from engine.worker.metrics import Metrics
 from engine.worker.placement import split_misplaced
-from engine.worker.recovery import WatchedContacts, fill_one_by_one, pass_time_one_by_one, take_one_by_one
+from engine.worker.recovery import STOPS, WatchedContacts, fill_one_by_one, pass_time_one_by_one, take_one_by_one
 from engine.worker.settings import Settings
 from engine.worker.units import Agents, Unit, change_plan, compute, fill
 
@@ -336,7 +336,7 @@ class PartitionLoop:
         """The result of `work`, computed by an agent. Raises CoreFailed."""
         try:
             return await compute(send, work)
-        except (StoreError, UnknownVersion, MemoryError):
+        except STOPS:
             raise
         except Exception as error:
             log.exception("Partition %d: the core raised", self.number)

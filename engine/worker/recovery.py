@@ -9,16 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
 from engine.membership.batch import Batch
 from engine.membership.partition import Partition
-from engine.state.codec import decode_contact, encode_contact
+from engine.state.codec import UnknownVersion, decode_contact, encode_contact
 from engine.state.contacts import StoredContacts
+from engine.state.store import StoreError
 
 log = logging.getLogger(__name__)
+
+STOPS: Final = (StoreError, UnknownVersion, MemoryError)
+"""No fact's or contact's fault: the worker must stop for these, and nothing be left out."""
 
 _COUNTS = ("facts", "duplicates", "late", "deadlines")
 
@@ -67,6 +71,8 @@ def take_one_by_one(core: Partition, contacts: StoredContacts, facts: Sequence[F
         before = _before(core, contacts, fact.key)
         try:
             core.take([fact])
+        except STOPS:
+            raise
         except Exception as error:
             log.exception("The core raised on the fact %s of contact %r", fact.id, fact.contact)
             poison[place] = f"{type(error).__name__}: {error}"
@@ -88,6 +94,8 @@ def pass_time_one_by_one(
         try:
             if core.pass_time(to, 1):
                 return True
+        except STOPS:
+            raise
         except Exception:
             key = watched.last
             log.exception("The core raised on a deadline of the contact %r; it waits for the contact's next fact", key)
@@ -101,6 +109,8 @@ def fill_one_by_one(core: Partition, watched: WatchedContacts, contacts: StoredC
         transitions, counts = len(core.batch.transitions), _counts(core.batch)
         try:
             core.fill((key,))
+        except STOPS:
+            raise
         except Exception:
             log.exception("The core raised while it brought the contact %r up to new definitions", key)
             _undo(core, contacts, watched.last, transitions, counts)

@@ -16,7 +16,7 @@ from engine.membership.placement import store_key
 from engine.membership.plan import compile_plan
 from engine.state.codec import encode_contact
 from engine.state.contacts import Memory, StoredContacts
-from engine.state.store import Meta, Store
+from engine.state.store import Meta, Store, StoreError
 from engine.worker.recovery import WatchedContacts, fill_one_by_one, pass_time_one_by_one, take_one_by_one
 
 SEGMENT = {
@@ -158,3 +158,25 @@ def test_a_fill_goes_on_after_a_contact_that_the_core_raises_on(store: Store) ->
     fragile = Unfillable(plan, watched, clock=1_000, grace=0, dedup=86_400_000, journal_retention=86_400_000)
     fill_one_by_one(fragile, watched, contacts, [key for key, _ in store.states()])
     assert sorted(t.contact for t in fragile.drain().transitions) == ["a", "b"]
+
+
+def test_a_broken_store_makes_no_dead_letters(store: Store) -> None:
+    class Broken(Partition):
+        def take(self, facts: Sequence[Fact]) -> None:
+            raise StoreError("disk")
+
+        def pass_time(self, to: int | None, limit: int) -> bool:
+            raise StoreError("disk")
+
+        def fill(self, keys: Any) -> None:
+            raise StoreError("disk")
+
+    contacts = StoredContacts(store, Memory(1 << 20))
+    watched = WatchedContacts(contacts)
+    broken = core_over(watched, Broken)
+    with pytest.raises(StoreError):
+        take_one_by_one(broken, contacts, [fact("a", 1_000)])
+    with pytest.raises(StoreError):
+        pass_time_one_by_one(broken, watched, contacts, 10_000, 1)
+    with pytest.raises(StoreError):
+        fill_one_by_one(broken, watched, contacts, [store_key("default", "a")])
