@@ -27,6 +27,10 @@ START_SECONDS: Final = 60.0
 """Longest time to read all definitions at start: ten thousand of them take a second or two."""
 
 
+class DefinitionsUnusable(Exception):
+    """What is in force cannot be run by this engine. The text is one paragraph that says what to do."""
+
+
 class Definition(msgspec.Struct):
     """One record of `segments.definitions`; the document in canonical form under `definition`."""
 
@@ -51,12 +55,14 @@ class Definitions:
         self._reader = reader(settings, "definitions")
         self._known: dict[tuple[str, str], Definition] = {}
         self._active: dict[tuple[str, str], Segment] = {}
+        self._unreadable: dict[tuple[str, str], str] = {}
+        """What is wrong with the newest records that are no definitions; while there are any, the plan stays."""
         self.plan: Plan = compile_plan([])
         self.problem = ""
         """Why the newest definitions are not in force; empty when they are."""
 
     async def start(self) -> None:
-        """Reads everything there is and compiles it. Raises KafkaError, TimeoutError."""
+        """Reads everything there is and compiles it. Raises KafkaError, TimeoutError, DefinitionsUnusable."""
         await self._reader.start()
         end = (await self._reader.end_offsets([self._tp]))[self._tp]
         self._reader.assign([self._tp])
@@ -68,6 +74,11 @@ class Definitions:
             for records in (await self._reader.getmany(self._tp, timeout_ms=POLL_MS)).values():
                 self._take(records)
         self._compile()
+        if self.problem:  # there is no plan before: running without it would let every member leave
+            raise DefinitionsUnusable(
+                f"The worker does not start: {self.problem}. Put a definition that this engine understands in force "
+                "(segment-engine segments apply), or run the version of the engine that it was written for"
+            )
         log.info("Definitions read: %d active segments", len(self._active))
 
     async def run(self) -> None:
@@ -104,15 +115,21 @@ class Definitions:
                 known = self._known.get((workspace, name))
                 if known is not None:
                     known.state, known.definition = "deleted", None
+                self._unreadable.pop((workspace, name), None)
                 continue
             try:
                 found = _decode(record.value)
             except msgspec.DecodeError as error:
                 log.error("Definition %s/%s at offset %d is unreadable: %s", workspace, name, record.offset, error)
+                self._unreadable[workspace, name] = f"{workspace}/{name} at offset {record.offset}: {error}"
                 continue
+            self._unreadable.pop((workspace, name), None)
             self._known[found.workspace, found.segment] = found
 
     def _compile(self) -> None:
+        if self._unreadable:
+            self.problem = f"the newest definitions are not in force: {'; '.join(self._unreadable.values())}"
+            return
         active: dict[tuple[str, str], Segment] = {}
         retired: list[tuple[str, str, int]] = []
         try:

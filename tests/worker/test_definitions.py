@@ -1,0 +1,93 @@
+"""Definitions that cannot be run: never an empty plan, never one that silently lacks a segment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import TopicPartition
+
+from engine.definitions.document import canonical
+from engine.definitions.reading import read_segment
+from engine.worker.definitions import Definitions, DefinitionsUnusable
+from engine.worker.settings import Settings
+from tests.worker.test_poison_records import Record
+
+GOOD = {"segment": "good", "name": "n", "description": "d", "when": {"did": {"event": "click"}}}
+TP = TopicPartition("segments.definitions", 0)
+
+
+def record(segment: str, definition: Any, offset: int = 0) -> Record:
+    value = {"workspace": "default", "segment": segment, "version": 1, "state": "active", "definition": definition}
+    return Record(offset, orjson.dumps(value), f"default/{segment}".encode())
+
+
+def good(segment: str) -> Record:
+    return record(segment, canonical(read_segment({**GOOD, "segment": segment})))
+
+
+UNKNOWN = record("newer", {"segment": "newer", "name": "x", "when": {"rfm": {"model": "m"}}})
+BROKEN = Record(1, b"{", b"default/good")
+
+
+class Reader:
+    """Gives some records once."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self.records = records
+
+    async def start(self) -> None:
+        pass
+
+    def assign(self, _: Any) -> None:
+        pass
+
+    async def end_offsets(self, wanted: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return {TP: 1}
+
+    async def seek_to_beginning(self, _: TopicPartition) -> None:
+        pass
+
+    async def position(self, _: TopicPartition) -> int:
+        return 0 if self.records else 1
+
+    async def getmany(self, _: TopicPartition, timeout_ms: int) -> dict[TopicPartition, list[Record]]:
+        records, self.records = self.records, []
+        return {TP: records}
+
+
+def started(records: list[Record], then: Callable[[Definitions], None] = lambda _: None) -> Definitions:
+    async def run() -> Definitions:
+        found = Definitions(Settings(), "segments.definitions", lambda: None)
+        found._reader = Reader(records)
+        await found.start()
+        then(found)
+        return found
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("bad", [UNKNOWN, BROKEN])
+def test_what_cannot_be_run_at_the_start_is_refused_with_advice(bad: Record) -> None:
+    with pytest.raises(DefinitionsUnusable, match="segments apply"):
+        started([good("good"), bad])
+
+
+@pytest.mark.parametrize("bad", [UNKNOWN, BROKEN])
+def test_what_cannot_be_run_later_leaves_the_plan_and_is_told(bad: Record) -> None:
+    def later(found: Definitions) -> None:
+        before = found.plan.fingerprint
+        found._take([bad, good("other")])
+        found._compile()
+        assert "not in force" in found.problem
+        assert found.plan.fingerprint == before
+        deleted = Record(2, None, bad.key)
+        found._take([deleted])
+        found._compile()
+        assert found.problem == ""
+        assert found.segment("default", "other") is not None
+
+    started([good("good")], later)
