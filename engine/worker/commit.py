@@ -206,7 +206,7 @@ class Committer:
             self.abandon()
             raise Fenced(f"partition {self._number} was taken over by another worker") from error
         except (KafkaError, TimeoutError, OSError, AssertionError) as error:
-            fenced = _is_fenced(self._producer)
+            fenced = is_fenced(self._producer)
             self.abandon()
             if fenced:
                 raise Fenced(f"partition {self._number} was taken over by another worker") from error
@@ -308,7 +308,7 @@ def new_identity() -> bytes:
     return os.urandom(16)
 
 
-def _is_fenced(producer: AIOKafkaProducer | None) -> bool:
+def is_fenced(producer: AIOKafkaProducer | None) -> bool:
     """Whether the producer failed because a newer one has its transactional id."""
     if producer is None or producer._sender.sender_task is None or not producer._sender.sender_task.done():
         return False

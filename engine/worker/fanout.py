@@ -8,6 +8,7 @@ partition here and go to one partition there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from engine.worker.clients import (
     partition_counts,
     transactional_producer,
 )
-from engine.worker.commit import COMMON_BATCH_BYTES, TRANSITION_HEADERS_BYTES, Row, pack
+from engine.worker.commit import COMMON_BATCH_BYTES, TRANSITION_HEADERS_BYTES, Row, is_fenced, pack
 from engine.worker.metrics import Metrics
 from engine.worker.settings import Settings
 from topics import TopicsError, create, segment_topic
@@ -70,6 +71,8 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         self._segment = segment
         self._consumer = group_consumer(settings, self._group, settings.member, fetch_wait_ms=POLL_MS)
         self._producers: dict[int, AIOKafkaProducer] = {}
+        self._owned: frozenset[TopicPartition] = frozenset()
+        """What the last assignment gave; empty during a rebalance, when the consumer still tells the one before."""
         self._counts: dict[str, int] = {}
         self._looked: dict[str, float] = {}
         self._busy = asyncio.Lock()
@@ -85,11 +88,18 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         await close_quietly(self._consumer)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        self._owned = frozenset()
         async with self._busy:
             await self._drop_producers()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        self._consumer.pause(*assigned)
+        self._consumer.pause(*assigned)  # until each has a producer and its position is known
+        self._owned = frozenset(assigned)
+
+    def rejoin(self) -> None:
+        """Gives every partition up and asks the group for some again."""
+        self._owned = frozenset()
+        self._consumer.subscribe(topics=[self._topic], listener=self)
 
     async def run(self) -> None:
         """Copies until cancelled. Raises KafkaError when the group is refused for good."""
@@ -103,15 +113,20 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
                 failures += 1
                 log.warning("Fan-out: %s: %s; going on from what was committed", type(error).__name__, error)
                 async with self._busy:
+                    fenced = any(is_fenced(producer) for producer in self._producers.values())
                     await self._drop_producers()
-                    self._pause_all()
+                    if fenced:  # by whom the group gave the partition to; opening again would fence them in turn
+                        self.rejoin()
+                    else:
+                        with contextlib.suppress(KafkaError):  # not ours any more: its revocation is under way
+                            self._consumer.pause(*self._owned)
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
 
     async def _open(self) -> None:
         """For partitions without a producer: the producer first, then where the group has come to."""
         async with self._busy:
-            for tp in sorted(self._consumer.assignment()):
-                if tp.partition in self._producers:
+            for tp in sorted(self._owned):
+                if tp.partition in self._producers or tp not in self._owned:
                     continue
                 producer = transactional_producer(self._settings, f"{self._group}-{tp.partition}")
                 try:
@@ -120,6 +135,9 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
                 except BaseException:
                     discard(producer)
                     raise
+                if tp not in self._owned:  # revoked meanwhile, and its callback waits for us
+                    discard(producer)
+                    return
                 self._producers[tp.partition] = producer
                 offset = await self._consumer.committed(tp)
                 if offset is None:
@@ -128,7 +146,7 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._consumer.resume(tp)
 
     async def _copy(self) -> None:
-        tps = [tp for tp in self._consumer.assignment() if tp.partition in self._producers]
+        tps = [tp for tp in self._owned if tp.partition in self._producers]
         if not tps:
             await asyncio.sleep(POLL_MS / 1000)
             return
@@ -141,7 +159,11 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
             found.setdefault(tp, []).extend(records)
         async with self._busy:
             todo = [(tp, records) for tp, records in found.items() if tp.partition in self._producers]
-            await asyncio.gather(*(self._transaction(tp, records) for tp, records in todo))
+            # All of them end, well or not, before producers are dropped.
+            ended = await asyncio.gather(*(self._transaction(tp, r) for tp, r in todo), return_exceptions=True)
+            for outcome in ended:
+                if outcome is not None:
+                    raise outcome
 
     async def _transaction(self, tp: TopicPartition, records: list[Any]) -> None:
         producer = self._producers[tp.partition]
@@ -186,11 +208,6 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
                 log.warning("Transitions of %s/%s have no topic to go to", address.workspace, address.segment)
             self._counts[topic] = count
         return count
-
-    def _pause_all(self) -> None:
-        assigned = self._consumer.assignment()
-        if assigned:
-            self._consumer.pause(*assigned)
 
     async def _drop_producers(self) -> None:
         producers, self._producers = self._producers, {}
