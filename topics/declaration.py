@@ -20,8 +20,9 @@ FOREVER: Final = -1
 
 INPUT_LIMIT: Final = MIB
 """Largest record batch of an input, so the largest fact a producer can send."""
-LETTER_LIMIT: Final = 2 * MIB
-"""A dead letter or forwarded fact is the whole record with its origin in headers: it is larger than what came in."""
+LETTER_LIMIT: Final = 16 * MIB
+"""A dead letter or forwarded fact is the whole record with its origin in headers: it is larger than what came in,
+and an input's limit counts compressed bytes."""
 CHANGELOG_LIMIT: Final = 16 * MIB
 """Room for a hot contact's whole state and for a batch of many; a broker's default, 1 MiB, would be the end of it."""
 SEGMENT_TOPICS_MAX: Final = 1_000

@@ -16,6 +16,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
+import topics
 from engine.membership.batch import Batch
 from engine.membership.facts import Rejected
 from engine.membership.placement import wire_key
@@ -36,6 +37,12 @@ COMMON_BATCH_BYTES: Final = 900_000
 """The same for topics with Kafka's default limit of 1 MiB."""
 RECORD_BYTES: Final = 40
 """Bound of what a record adds to its key, value and headers."""
+LETTER_HEAD_BYTES: Final = 1 << 20
+"""What is kept of the value of a dead letter that its topic does not take whole."""
+LETTER_KEY_BYTES: Final = 64 << 10
+LETTER_DETAIL_BYTES: Final = 4_096
+LETTER_SPARE_BYTES: Final = 4_096
+"""For the other headers of a dead letter, and the frame of its batch."""
 
 TRANSITION_HEADERS_BYTES: Final = 256
 """Bound of a transition's headers: an id, a segment's id and a word, with their names."""
@@ -73,6 +80,28 @@ def refused_letters(batch: Batch, facts: Sequence[Any], records: Sequence[Any]) 
     return [Letter.of(places[id(fact)], why) for fact, why in refused]
 
 
+def letter_row(letter: Letter, limit: int) -> Row:
+    """A dead letter of at most about `limit` bytes: the record as it was, or its head with reason and origin.
+
+    A record that its sender compressed may be larger than any topic takes; the header `cut` tells its value's length.
+    """
+    record = letter.record
+    ours = [
+        ("reason", letter.reason.encode()),
+        ("detail", letter.detail.encode(errors="replace")[:LETTER_DETAIL_BYTES]),
+        *origin(record),
+    ]
+    key, value = record.key, record.value
+    size = len(key or b"") + len(value or b"") + LETTER_SPARE_BYTES + LETTER_DETAIL_BYTES
+    size += sum(len(name.encode()) + len(content or b"") + 10 for name, content in record.headers)
+    if size <= limit:
+        return key, value, [*ours, *record.headers]
+    room = max(0, limit - LETTER_SPARE_BYTES - LETTER_DETAIL_BYTES)
+    key = key[: min(LETTER_KEY_BYTES, room // 2)] if key else key
+    head = value[: min(LETTER_HEAD_BYTES, room - len(key or b""))] if value else value
+    return key, head, [*ours, ("cut", b"%d" % len(value or b""))]
+
+
 @dataclass(slots=True)
 class Changes:
     """What one commit writes, encoded. `states` and `journal` go to the local store afterwards as they are."""
@@ -103,8 +132,10 @@ def encode_changes(
     letters: Sequence[Letter] = (),
     misplaced: Iterable[tuple[int, Any]] = (),
     position: Position,
+    letter_bytes: int = topics.LETTER_LIMIT,
 ) -> Changes:
-    """Everything a batch changed as bytes; `members` tells whether `segments.members` is kept."""
+    """Everything a batch changed as bytes; `members` tells whether `segments.members` is kept, `letter_bytes` is the
+    limit of the dead-letter topic."""
     now = wall()
     changes = Changes(position=encode_position(position))
     states = changes.states
@@ -128,10 +159,7 @@ def encode_changes(
         if members:
             member = f"{transition.workspace}/{transition.segment}/{transition.contact}".encode()
             changes.members.append((member, value if transition.change == "enter" else None, []))
-    for letter in letters:
-        record = letter.record
-        more = [("reason", letter.reason.encode()), ("detail", letter.detail.encode(errors="replace"))]
-        changes.letters.append((record.key, record.value, [*more, *origin(record), *record.headers]))
+    changes.letters = [letter_row(letter, letter_bytes) for letter in letters]
     for number, record in misplaced:
         row = (record.key, record.value, [*origin(record), *record.headers])
         changes.forwarded.setdefault(number, []).append(row)

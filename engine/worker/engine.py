@@ -79,6 +79,7 @@ class SegmentEngine:
             committer=lambda number: self._committer(number, cluster),
             restoring=asyncio.Semaphore(settings.restore_partitions),
             delete_retention=cluster.delete_retention,
+            letter_bytes=cluster.letter_bytes,
             losses={},
             committed=self.garbage.committed,
         )

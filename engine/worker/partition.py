@@ -96,6 +96,7 @@ class Shared:
     committer: Callable[[int], Committer]
     restoring: asyncio.Semaphore
     delete_retention: int
+    letter_bytes: int
     losses: dict[str, str]
     """What is known to be lost of the inputs since the worker started, in words, by topic/partition."""
     committed: Callable[[], None]
@@ -438,7 +439,14 @@ class PartitionLoop:
         offsets = {**self._position.offsets, **self.lane.inbox.offsets()}
         position = Position(offsets, core.clock, core.plan.fingerprint, self._filled)
         keep = self._settings.members_topic
-        changes = encode_changes(batch, members=keep, letters=letters, misplaced=misplaced, position=position)
+        changes = encode_changes(
+            batch,
+            members=keep,
+            letters=letters,
+            misplaced=misplaced,
+            position=position,
+            letter_bytes=shared.letter_bytes,
+        )
         identity = None if self._meta.identity else new_identity()
         moved = {topic: offset for topic, offset in offsets.items() if self._told.get(topic) != offset}
         try:

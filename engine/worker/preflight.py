@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from engine.state.changelog import changelog_topic, journal_topic
 from engine.worker.clients import partition_counts, topic_settings
 from engine.worker.settings import Settings
-from topics import DEAD_LETTER, DEFINITIONS, FORWARDED, MEMBERS, TRANSITIONS, WORKERS
+from topics import DEAD_LETTER, DEFINITIONS, FORWARDED, LETTER_LIMIT, MEMBERS, TRANSITIONS, WORKERS
 
 DELETE_RETENTION_MS: Final = 86_400_000
 """Kafka's default of delete.retention.ms."""
@@ -22,10 +22,14 @@ class NotPrepared(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What a worker knows of the cluster before it starts. `delete_retention` is in milliseconds."""
+    """What a worker knows of the cluster before it starts. `delete_retention` is in milliseconds.
+
+    `letter_bytes` is the largest record batch that the dead-letter topic takes.
+    """
 
     dead_letter_partitions: int
     delete_retention: int
+    letter_bytes: int = LETTER_LIMIT
 
 
 async def look(settings: Settings) -> Cluster:
@@ -37,13 +41,14 @@ async def look(settings: Settings) -> Cluster:
         changelog_topic(settings.group),
         journal_topic(settings.group),
     ]
-    others = [DEAD_LETTER.name, DEFINITIONS.name, WORKERS.name]
     if settings.members_topic:
-        others.append(MEMBERS.name)
+        by_contact.append(MEMBERS.name)
+    others = [DEAD_LETTER.name, DEFINITIONS.name, WORKERS.name]
     changelog = changelog_topic(settings.group)
     try:
         counts = await partition_counts(settings, [*by_contact, *others])
-        kept = (await topic_settings(settings, [changelog])) if changelog in counts else {}
+        judged = [topic for topic in (changelog, DEAD_LETTER.name) if topic in counts]
+        kept = await topic_settings(settings, judged) if judged else {}
     except (KafkaError, OSError) as error:  # a TimeoutError is an OSError
         why = f" ({error})" if str(error) else ""
         raise NotPrepared(
@@ -61,5 +66,12 @@ async def look(settings: Settings) -> Cluster:
             f"PARTITIONS is {settings.partitions}, but {', '.join(wrong)}. All inputs of a group, and what is kept by "
             "contact, have the same number of partitions: set PARTITIONS to it, or make the topics anew"
         )
+    policy = kept.get(changelog, {}).get("cleanup.policy", "compact")
+    if policy.strip() != "compact":
+        raise NotPrepared(
+            f"The topic {changelog} has cleanup.policy={policy}: Kafka would remove the states of contacts in it. Set "
+            "cleanup.policy=compact; what was removed already does not come back"
+        )
+    letter_bytes = int(kept.get(DEAD_LETTER.name, {}).get("max.message.bytes", str(LETTER_LIMIT)))
     retention = kept.get(changelog, {}).get("delete.retention.ms", str(DELETE_RETENTION_MS))
-    return Cluster(counts[DEAD_LETTER.name], int(retention))
+    return Cluster(counts[DEAD_LETTER.name], int(retention), min(letter_bytes, LETTER_LIMIT))

@@ -15,7 +15,7 @@ from engine.conditions.fact import Fact
 from engine.membership.batch import Batch
 from engine.membership.facts import Rejected, read_fact
 from engine.state.codec import Position
-from engine.worker.commit import COMMON_BATCH_BYTES, Letter, encode_changes, pack, refused_letters
+from engine.worker.commit import COMMON_BATCH_BYTES, Letter, encode_changes, letter_row, pack, refused_letters
 from engine.worker.intake import Intake
 from engine.worker.settings import Settings
 
@@ -82,3 +82,22 @@ def test_what_the_core_refused_is_a_letter_with_its_record() -> None:
     batch = cast(Batch, SimpleNamespace(refused=[(facts[2], Rejected("contact_too_large", "why"))]))
     assert refused_letters(batch, facts, records) == [Letter(records[2], "contact_too_large", "why")]
     assert refused_letters(Batch(), facts, records) == []
+
+
+def test_a_record_larger_than_any_topic_takes_leaves_its_head_reason_and_origin() -> None:
+    record = Record(7, b"x" * (20 << 20), headers=(("own", b"y" * 100),))
+    for limit in (16 << 20, 2 << 20, 1 << 20):
+        key, value, headers = letter_row(Letter(record, "oversize", "why"), limit)
+        assert key == b"k"
+        assert value is not None
+        assert len(value) == min(1 << 20, limit - 8_192 - 1)
+        assert dict(headers)["reason"] == b"oversize"
+        assert dict(headers)["origin-offset"] == b"7"
+        assert dict(headers)["cut"] == b"%d" % (20 << 20)
+
+
+def test_a_record_that_the_topic_takes_is_untouched() -> None:
+    record = Record(7, b"x" * (3 << 20), headers=(("own", b"y"),))
+    key, value, headers = letter_row(Letter(record, "oversize", "why"), 16 << 20)
+    assert (key, value) == (record.key, record.value)
+    assert ("own", b"y") in headers
