@@ -9,7 +9,7 @@ Keys: `states` store key → state; `journal` length of the store key (2 bytes),
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -196,7 +196,7 @@ class Store:
             self._write_batch(batch)
         return (place + b"\0" if each.valid() else b""), removed
 
-    def headers(self, after: bytes = b"") -> Iterator[tuple[bytes, Header]]:
+    def headers(self, after: bytes = b"") -> Generator[tuple[bytes, Header], None, None]:
         """Store key and leading fields of every state whose key is greater than `after`, in the order of the keys."""
         for key, value in self.states(after):
             yield key, decode_header(value)

@@ -39,3 +39,24 @@ def beginning(place: str, position: int | None, begin: int, end: int) -> Beginni
             "records. It is read from its beginning; publish again what it held and was not read",
         )
     return Beginning(position, 0, "")
+
+
+class ChangelogLost(Exception):
+    """The changelog does not hold what was committed. The text is one paragraph that says what to do."""
+
+
+def refuse_lost(place: str, *, position: bool, begins_right: bool, committed: bool) -> None:
+    """Raises ChangelogLost for a changelog partition `place` that lost what it held: starting over from it would let
+    members enter again.
+
+    `position` tells whether it has one, `begins_right` whether its first record is its identity or there is none,
+    `committed` whether the group has offsets.
+    """
+    if begins_right and (position or not committed):
+        return
+    why = "does not begin with its identity" if not begins_right else "is empty, but its group has committed offsets"
+    raise ChangelogLost(
+        f"The changelog {place} {why}: states were removed from it, and the worker does not start over by itself. "
+        "Bring the topic back from a copy; or, to begin anew from what the inputs still hold, take another GROUP (or "
+        "delete the group's changelog, journal and offsets)"
+    )

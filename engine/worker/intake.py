@@ -18,6 +18,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionE
 from engine.conditions.fact import Fact
 from engine.membership.facts import Rejected, read_fact
 from engine.worker.clients import close_quietly, group_consumer, wait_event
+from engine.worker.clock import wall
 from engine.worker.inbox import Inbox
 from engine.worker.placement import origin_of
 from engine.worker.settings import Settings
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 POLL_MS: Final = 200
 """Longest wait for records; also how old the knowledge of an empty topic's end may be before it is looked at again."""
+CREATE_TIME: Final = 0
+"""Type of a record's timestamp that its sender gave."""
 RECORD_BYTES: Final = 100
 """Added to a record's value for the size of what is buffered."""
 
@@ -121,6 +124,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         with contextlib.suppress(IllegalStateError):  # not ours any more: its revocation is under way
             self._consumer.pause(*lane.tps.values())
 
+    async def committed(self, lane: Lane) -> bool:
+        """Whether the group has committed offsets of this partition's inputs. Raises KafkaError."""
+        return any([await self._consumer.committed(tp) is not None for tp in lane.tps.values()])
+
     def room(self) -> None:
         """Some partition has taken records: there is room for more."""
         self._changed.set()
@@ -189,6 +196,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _add(self, lane: Lane, topic: str, records: list[Any]) -> None:
         skew, longest = self._settings.skew, self._settings.max_event_bytes
+        latest = wall() + skew
         here = f"{topic}/{lane.number}/"
         read: list[Fact | Rejected] = []
         size = 0
@@ -198,6 +206,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
             size += len(value) + RECORD_BYTES
             try:
                 place, arrival = origin_of(record) if forwarded else (here + str(record.offset), record.timestamp)
+                if arrival > latest and record.timestamp_type == CREATE_TIME:  # the sender's clock, not the broker's
+                    detail = f"the record's timestamp is {arrival - latest + skew} ms ahead; {skew} ms are allowed"
+                    read.append(Rejected("too_far_ahead", detail))
+                    continue
                 read.append(read_fact(value, arrival=arrival, fallback_id=place, skew=skew, max_bytes=longest))
             except MemoryError:
                 raise

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -30,7 +31,7 @@ from engine.state.codec import Position
 from engine.state.contacts import Memory, StoredContacts
 from engine.state.restore import RestoreStalled, restore
 from engine.state.store import Meta, Store
-from engine.worker.beginning import beginning
+from engine.worker.beginning import beginning, refuse_lost
 from engine.worker.clients import close_quietly, reader, wait_event
 from engine.worker.clock import PartitionTime, Skew, wall
 from engine.worker.commit import Committer, CommitUnknown, Fenced, Letter, encode_changes, new_identity, refused_letters
@@ -225,11 +226,8 @@ class PartitionLoop:
             if not await self._turn():
                 if self.lane.gone:  # only now: what is buffered may be gone from the broker too
                     raise InputMoved(self.lane.gone)
-                await self._rest()
-
-    async def _rest(self) -> None:
-        await self.lane.wake.wait()
-        self.lane.wake.clear()
+                await self.lane.wake.wait()
+                self.lane.wake.clear()
 
     # --- before the first batch
 
@@ -256,6 +254,9 @@ class PartitionLoop:
                 progress=self._progressed,
             )
             self.store, self._meta, self._position = restored.store, restored.meta, restored.position
+            known, right = bool(self._meta.position), self._meta.identity != b"?"
+            committed = not known and await self._shared.intake.committed(self.lane)
+            refuse_lost(f"{changelog.topic}/{self.number}", position=known, begins_right=right, committed=committed)
             return {topic: self._start(topic, begins[tp], ends[tp]) for topic, tp in inputs.items()}
         finally:
             await close_quietly(client)
@@ -297,13 +298,14 @@ class PartitionLoop:
         )
         self._filled = self._position.filled if self._position.plan == plan.fingerprint else b""
         self._armed = 0
-        headers = self.store.headers()
-        while part := list(islice(headers, ARM_SLICE)):
-            for key, header in part:
-                if header.deadline < NEVER:
-                    core.arm(key, header.deadline)
-                    self._armed += 1
-            await asyncio.sleep(0)
+        with closing(self.store.headers()) as headers:  # the store cannot be closed under it
+            while part := list(islice(headers, ARM_SLICE)):
+                for key, header in part:
+                    if header.deadline < NEVER:
+                        core.arm(key, header.deadline)
+                        self._armed += 1
+                self._progressed(1.0)
+                await asyncio.sleep(0)
 
     # --- one batch
 

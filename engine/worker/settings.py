@@ -77,6 +77,10 @@ def _different(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+_OWN: Final = f"any-{os.urandom(6).hex()}"
+"""In place of a port that is not chosen yet: two workers of one host must not have the same member id."""
+
+
 def _shown(millis: int) -> str:
     return str(Duration(0, millis))
 
@@ -208,8 +212,9 @@ class Settings(BaseModel):
 
     @property
     def member(self) -> str:
-        """The static member id: `worker_id`, or host name and port."""
-        return self.worker_id or f"{re.sub('[^A-Za-z0-9._-]', '-', socket.gethostname())}-{self.http_port}"
+        """The static member id: `worker_id`, or host name and port; without a port, a number of this process."""
+        place = str(self.http_port) if self.http_port else _OWN
+        return self.worker_id or f"{re.sub('[^A-Za-z0-9._-]', '-', socket.gethostname())}-{place}"
 
     @property
     def url(self) -> str:

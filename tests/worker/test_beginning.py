@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from engine.worker.beginning import beginning
+import pytest
+
+from engine.worker.beginning import ChangelogLost, beginning, refuse_lost
 
 
 def test_reading_goes_on_at_the_position() -> None:
@@ -24,3 +26,12 @@ def test_a_log_that_ends_before_the_position_is_told() -> None:
     offset, lost, problem = beginning("t/0", 7, 0, 3)
     assert (offset, lost) == (0, 1)
     assert "made anew" in problem
+
+
+def test_a_changelog_that_lost_what_it_held_is_refused() -> None:
+    with pytest.raises(ChangelogLost, match="committed offsets"):
+        refuse_lost("log/0", position=False, begins_right=True, committed=True)
+    with pytest.raises(ChangelogLost, match="identity"):
+        refuse_lost("log/0", position=True, begins_right=False, committed=False)
+    refuse_lost("log/0", position=False, begins_right=True, committed=False)
+    refuse_lost("log/0", position=True, begins_right=True, committed=True)

@@ -28,6 +28,7 @@ class Record:
     topic: str = "events.clicks"
     partition: int = 0
     timestamp: int = 1_800_000_000_000
+    timestamp_type: int = 1
     headers: Sequence[tuple[str, bytes | None]] = field(default_factory=tuple)
 
 
@@ -101,3 +102,15 @@ def test_a_record_that_the_topic_takes_is_untouched() -> None:
     key, value, headers = letter_row(Letter(record, "oversize", "why"), 16 << 20)
     assert (key, value) == (record.key, record.value)
     assert ("own", b"y") in headers
+
+
+def test_a_senders_timestamp_far_ahead_of_the_wall_is_refused() -> None:
+    async def read() -> list[Any]:
+        intake = an_intake()
+        lane = intake.lane(0)
+        event = b'{"id":"1","type":"click","contact":"c","at":"2026-01-01T00:00:00Z"}'
+        intake._add(lane, "events.clicks", [Record(0, event, timestamp=1 << 50, timestamp_type=0)])
+        return lane.inbox.by_topic["events.clicks"].read
+
+    (found,) = asyncio.run(read())
+    assert found.reason == "too_far_ahead"
