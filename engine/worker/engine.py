@@ -223,7 +223,7 @@ class SegmentEngine:
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether this worker does all that it should, and the details in plain JSON."""
-        problems = [each for each in (self.skew.problem(wall()), self.definitions.problem) if each]
+        problems = [each for each in (self.skew.problem(wall()), self.definitions.problem, self.intake.problem) if each]
         if self._stopping:
             problems.append("stopping")
         if not self._joined:

@@ -66,6 +66,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         self._revoked = revoked
         self._consumer = group_consumer(settings, settings.group, settings.member, reset="none")
         self._lanes: dict[int, Lane] = {}
+        self.problem = ""
+        """Why partitions that were assigned cannot run; empty when all can."""
         self._changed = asyncio.Event()
 
     async def start(self) -> None:
@@ -91,12 +93,13 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         numbers = {tp.partition for tp in assigned}
         log.info("Partitions assigned: %s", sorted(numbers))
         whole = {n for n in numbers if all(TopicPartition(t, n) in assigned for t in self._topics)}
+        self.problem = ""
         if whole != numbers:
-            log.error(
-                "Partitions %s came without all of their topics: have the inputs the same number of partitions, and "
-                "all workers of the group the same INPUT_TOPICS?",
-                sorted(numbers - whole),
+            self.problem = (
+                f"partitions {sorted(numbers - whole)} came without all of their topics: have the inputs the same "
+                "number of partitions, and all workers of the group the same INPUT_TOPICS?"
             )
+            log.error("%s", self.problem)
         await self._assigned(whole)
 
     def lane(self, number: int) -> Lane:
