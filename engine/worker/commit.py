@@ -73,7 +73,7 @@ class Letter:
 
 def refused_letters(batch: Batch, facts: Sequence[Any], records: Sequence[Any]) -> list[Letter]:
     """Letters for what the core refused of `facts`, whose records are `records` in the same order."""
-    refused: Sequence[tuple[Any, Rejected]] = getattr(batch, "refused", ())
+    refused = batch.refused
     if not refused:
         return []
     places = {id(fact): record for fact, record in zip(facts, records, strict=True)}

@@ -79,7 +79,7 @@ def _answer(script: list[str]) -> str:
         ("Kafka answers", signal.SIGTERM),
         ("events published", signal.SIGINT),
         ("Starting a worker", signal.SIGTERM),
-        ("Playing", signal.SIGHUP),
+        ("The worker starts", signal.SIGHUP),
         ("Caught up", signal.SIGINT),
     ],
 )
