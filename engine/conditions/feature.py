@@ -7,6 +7,7 @@ a digest of its identity: events, tests, window, operator, threshold and time zo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -105,7 +106,7 @@ class WindowLength:
         return f"{self.length}@{self.zone.key if self.zone and self.length.months else 'UTC'}"
 
 
-class Feature:
+class Feature(ABC):
     """A value per contact; None stands for that of a contact without any fact in it."""
 
     ordered: ClassVar[bool] = False
@@ -116,10 +117,10 @@ class Feature:
         self.key = digest(identity)
         self.intakes = intakes
 
+    @abstractmethod
     def add(self, value: Any, fact: Fact, role: int, as_of: int) -> Any:
         """The value with one more fact, taken in `role`; what can no longer count at or after `as_of` may be
         dropped."""
-        raise NotImplementedError(type(self))
 
     def older(self, value: Any, horizon: int) -> Any:
         """Of an ordered feature's value, what came from events at or before `horizon`, which the history lacks."""

@@ -52,7 +52,7 @@ FIRST_BATCH: Final = 2_000
 """Records of the first batch, before it is known how long computing takes."""
 FILL_SCAN: Final = 4_000
 """States looked at in one slice of a fill."""
-FILL_KEYS: Final = 1_000
+FILL_KEYS: Final = 250
 """Contacts filled in one slice: a commit's worth, and a short wait for facts."""
 ARM_SLICE: Final = 5_000
 """States looked at between two turns of the event loop while deadlines are armed."""
