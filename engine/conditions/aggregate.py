@@ -27,7 +27,7 @@ from engine.conditions.aggregating import (
 )
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, InstantText, Path, Window
-from engine.conditions.feature import EventDocument, WindowLength, event_words, intake_of
+from engine.conditions.feature import EventDocument, event_words, intake_of
 from engine.conditions.instants import NEVER
 from engine.conditions.money import MILLION
 from engine.conditions.scope import Evaluate, Scope, Verdict
@@ -56,10 +56,10 @@ class Aggregate(Document):
         """The test of the figure."""
         options = self.aggregate
         outer, inner = split_where(options.of, options.where)
-        intake, identity = intake_of(options.event, outer, scope.zone, options.since, options.until)
+        intake, identity = intake_of(options.event, outer, scope.calendar, options.since, options.until)
         identity = f"{options.of}|{where_identity(inner)}|{identity}"
         read = value_reader(options.of, inner)
-        window = WindowLength(options.within, scope.zone) if options.within is not None else None
+        window = scope.window(options.within) if options.within is not None else None
         if options.fn in ("sum", "avg", "count"):
             if window is None:
                 return _of_total(options, scope.share(EverTotal(options.fn, intake, identity, read)))

@@ -11,7 +11,7 @@ from pydantic import field_validator
 
 from engine.conditions.counting import EverCount, count_feature, count_verdict, highest_asked
 from engine.conditions.document import Document, InstantText, Window
-from engine.conditions.feature import EventDocument, WindowLength, event_words, intake_of
+from engine.conditions.feature import EventDocument, event_words, intake_of
 from engine.conditions.scope import Evaluate, Scope
 from engine.conditions.values import AnyTest, Test, words
 
@@ -41,11 +41,11 @@ class Did(Document):
     def compile(self, scope: Scope) -> Evaluate:
         """The verdict whether the count is met."""
         options = self.did
-        intake, identity = intake_of(options.event, options.where, scope.zone, options.since, options.until)
+        intake, identity = intake_of(options.event, options.where, scope.calendar, options.since, options.until)
         highest = highest_asked(options.count)
         if options.within is None:
             return count_verdict(scope.share(EverCount(intake, identity)), options.count, highest)
-        window = WindowLength(options.within, scope.zone)
+        window = scope.window(options.within)
         return count_verdict(scope.share(count_feature(intake, identity, window, highest)), options.count, highest)
 
     def describe(self) -> str:

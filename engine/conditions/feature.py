@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
@@ -20,6 +19,7 @@ from engine.conditions.document import Document, EventNames
 from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER, Duration, parse_instant
 from engine.conditions.values import PropertyTest, Where, compile_where, where_identity, where_words
+from engine.conditions.zones import Calendar
 
 
 def digest(identity: str) -> int:
@@ -69,7 +69,7 @@ class Intake:
 def intake_of(
     events: list[str],
     where: Where,
-    zone: ZoneInfo | None,
+    calendar: Calendar,
     since: str | None = None,
     until: str | None = None,
     role: int = 0,
@@ -77,23 +77,24 @@ def intake_of(
     """The intake of a document's events, and its identity."""
     names = sorted({name for name in events if not name.endswith("*")})
     prefixes = sorted({name[:-1] for name in events if name.endswith("*")})
-    first = 0 if since is None else parse_instant(since, zone)
-    end = NEVER if until is None else parse_instant(until, zone)
+    first = 0 if since is None else parse_instant(since, calendar.zone)
+    end = NEVER if until is None else parse_instant(until, calendar.zone)
     tests = where_identity(where)
     intake = Intake(frozenset(names), tuple(prefixes), compile_where(where), tests, first, end, role)
-    return intake, f"{names}|{prefixes}|{tests}|{first}|{end}"
+    bounds = f"{since}@contact|{until}" if calendar.own and (since or until) else f"{first}|{end}"
+    return intake, f"{names}|{prefixes}|{tests}|{bounds}"
 
 
 @dataclass(frozen=True, slots=True)
 class WindowLength:
-    """A window's length, and the zone whose calendar its months follow (None: UTC)."""
+    """A window's length, and the calendar that its months follow."""
 
     length: Duration
-    zone: ZoneInfo | None
+    calendar: Calendar
 
     def end(self, at: int) -> int:
         """The first instant at which an event at `at` no longer counts."""
-        return self.length.after(at, self.zone)
+        return self.length.after(at, self.calendar.zone)
 
     @property
     def fixed(self) -> int | None:
@@ -103,7 +104,7 @@ class WindowLength:
     @property
     def identity(self) -> str:
         """Equal for windows that always end at the same instants."""
-        return f"{self.length}@{self.zone.key if self.zone and self.length.months else 'UTC'}"
+        return f"{self.length}@{self.calendar.name if self.length.months else 'UTC'}"
 
 
 class Feature(ABC):

@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, Window, mistake
-from engine.conditions.feature import WindowLength
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
 
@@ -39,7 +38,7 @@ class Known(Document):
         young = self.known.within is not None
         length = self.known.within or self.known.for_
         assert length is not None
-        window = WindowLength(length, scope.zone)
+        window = scope.window(length)
 
         def evaluate(contact: Contact, t: int) -> Verdict:
             if contact.known_at == NEVER:

@@ -94,10 +94,10 @@ class Missed(Document):
     def compile(self, scope: Scope) -> Evaluate:
         """Some expectation is due and unmet."""
         options = self.missed
-        after, after_identity = intake_of(options.after.event, options.after.where, scope.zone, role=AFTER)
-        expect, expect_identity = intake_of(options.expect.event, options.expect.where, scope.zone, role=EXPECT)
-        within = WindowLength(options.within, scope.zone)
-        for_ = WindowLength(options.for_, scope.zone) if options.for_ is not None else None
+        after, after_identity = intake_of(options.after.event, options.after.where, scope.calendar, role=AFTER)
+        expect, expect_identity = intake_of(options.expect.event, options.expect.where, scope.calendar, role=EXPECT)
+        within = scope.window(options.within)
+        for_ = scope.window(options.for_) if options.for_ is not None else None
         key = scope.share(
             Unmet((after, expect), f"{after_identity}|{expect_identity}", options.match, within, for_)
         ).key

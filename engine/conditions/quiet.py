@@ -11,7 +11,7 @@ from pydantic import Field
 from engine.conditions.contact import Contact
 from engine.conditions.counting import LastEnd
 from engine.conditions.document import Document, Window
-from engine.conditions.feature import EventDocument, WindowLength, event_words, intake_of
+from engine.conditions.feature import EventDocument, event_words, intake_of
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
 
@@ -31,8 +31,8 @@ class Quiet(Document):
         """Long known, and long without such an event."""
         options = self.quiet
         scope.known = True
-        window = WindowLength(options.for_, scope.zone)
-        intake, identity = intake_of(options.event, options.where, scope.zone)
+        window = scope.window(options.for_)
+        intake, identity = intake_of(options.event, options.where, scope.calendar)
         key = scope.share(LastEnd(intake, identity, window)).key
 
         def evaluate(contact: Contact, t: int) -> Verdict:

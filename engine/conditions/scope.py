@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from engine.conditions.contact import Contact
-from engine.conditions.feature import Feature
+from engine.conditions.feature import Feature, WindowLength
+from engine.conditions.instants import Duration
+from engine.conditions.zones import Calendar
 
 Verdict = tuple[bool, int]
 """A truth value, and the instant before which no verdict may change without a new fact (NEVER: none)."""
@@ -20,9 +21,9 @@ F = TypeVar("F", bound=Feature)
 
 @dataclass(slots=True)
 class Scope:
-    """Where a rule is compiled: its zone, the features shared by all rules, and what this rule depends on."""
+    """Where a rule is compiled: its calendar, the features shared by all rules, and what this rule depends on."""
 
-    zone: ZoneInfo | None
+    calendar: Calendar
     features: dict[int, Feature]
     segment_key: Callable[[str], int]
     uses: set[int] = field(default_factory=set)
@@ -31,6 +32,10 @@ class Scope:
     lists: set[str] = field(default_factory=set)
     nested: set[str] = field(default_factory=set)
     known: bool = False
+
+    def window(self, length: Duration) -> WindowLength:
+        """A window of this length by the rule's calendar."""
+        return WindowLength(length, self.calendar)
 
     def share(self, feature: F) -> F:
         """The one feature with this identity: the one that exists, or this."""

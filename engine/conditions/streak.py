@@ -99,9 +99,11 @@ class Streak(Document):
     def compile(self, scope: Scope) -> Evaluate:
         """The trailing run is long enough."""
         options = self.streak
-        of, of_identity = intake_of(options.of.event, options.of.where, scope.zone, role=OF)
-        without, without_identity = intake_of(options.without.event, options.without.where, scope.zone, role=WITHOUT)
-        grace = WindowLength(options.grace, scope.zone) if options.grace is not None else None
+        of, of_identity = intake_of(options.of.event, options.of.where, scope.calendar, role=OF)
+        without, without_identity = intake_of(
+            options.without.event, options.without.where, scope.calendar, role=WITHOUT
+        )
+        grace = scope.window(options.grace) if options.grace is not None else None
         identity = f"{of_identity}|{without_identity}"
         key = scope.share(Run((of, without), identity, options.match, options.at_least, grace)).key
         wanted = options.at_least

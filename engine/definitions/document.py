@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
 
 from engine.conditions.document import Document, Path, mistake
 from engine.conditions.instants import parse_instant
 from engine.conditions.registry import Condition
+from engine.conditions.zones import OWN, Calendar, zone_names, zone_of
 
 SEGMENT_ID_MAX = 64
 PINS_MAX = 10_000
@@ -22,11 +22,6 @@ PAYLOAD_MAX = 50
 CONTACT_BYTES_MAX = 256
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _WORKSPACE = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
 
 
 def _segment_id(value: Any) -> str:
@@ -56,7 +51,7 @@ def _timezone(value: Any) -> str:
         raise mistake(
             "timezone", "timezone: contact is not supported by this version", "name a zone such as Europe/Moscow"
         )
-    if not isinstance(value, str) or value not in _zones():
+    if not isinstance(value, str) or value not in zone_names():
         raise mistake(
             "timezone", f"{value!r} is not a time zone", "name one of the IANA database, such as Europe/Moscow, or UTC"
         )
@@ -150,8 +145,13 @@ class Segment(Document):
 
     @property
     def zone(self) -> ZoneInfo | None:
-        """The zone whose calendar the segment's months follow; None is UTC."""
-        return None if self.timezone == "UTC" else ZoneInfo(self.timezone)
+        """The zone whose calendar the segment's months follow; None is UTC, and each contact's own."""
+        return zone_of(self.timezone)
+
+    @property
+    def calendar(self) -> Calendar:
+        """Whose months and days the segment's rule follows."""
+        return Calendar(self.zone, own=self.timezone == OWN)
 
     @property
     def key(self) -> tuple[str, str]:

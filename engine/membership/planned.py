@@ -12,6 +12,7 @@ from engine.conditions.instants import NEVER
 from engine.conditions.profile import attribute_reader
 from engine.conditions.scope import Scope, Verdict
 from engine.conditions.values import where_identity
+from engine.conditions.zones import UTC_CALENDAR
 from engine.definitions.document import Segment
 from engine.membership.gate import gate_of
 
@@ -42,7 +43,7 @@ class PlannedSegment:
         self.group = document.group.name if document.group is not None else None
         self.priority = document.group.priority if document.group is not None else 0
         self.gate = gate_of(document.mailable)
-        self.scope = Scope(document.zone, features, lambda name: segment_key(document.workspace, name))
+        self.scope = Scope(document.calendar, features, lambda name: segment_key(document.workspace, name))
         self.rule = _nobody if document.when is None else document.when.compile(self.scope)
         self.open_unknown = self.gate is None or self.gate(None)
         self.payload = _payload(document.payload, self.scope)
@@ -73,7 +74,7 @@ def _payload(paths: Sequence[str], scope: Scope) -> Payload | None:
     for path in paths:
         if path.startswith("last."):
             _, event, rest = path.split(".", 2)
-            intake, identity = intake_of([event], {}, None)
+            intake, identity = intake_of([event], {}, UTC_CALENDAR)
             feature = scope.share(
                 EverValue("last", intake, f"{rest}|{where_identity({})}|{identity}", value_reader(rest, {}))
             )
