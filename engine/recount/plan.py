@@ -15,9 +15,10 @@ Rule = tuple[str, Any]  # ("leaf", index) · ("in_segment", id) · ("all" | "any
 class Plan:
     """`order`: the ids, each after those that it names. `leaves`: each distinct leaf of all segments once."""
 
-    def __init__(self, segments: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, segments: Sequence[Mapping[str, Any]], models: Sequence[Mapping[str, Any]] = ()) -> None:
         self.leaves: list[Leaf] = []
         self._places: dict[str, int] = {}
+        self._models = {model["model"]: model for model in models}
         self.segments = {segment["segment"]: segment for segment in segments}
         if len(self.segments) != len(segments):
             raise Unsupported("two segments of one workspace have the same id")
@@ -87,6 +88,10 @@ class Plan:
             if spec not in self.segments:
                 raise Unsupported(f"`in_segment: {spec}` names no segment")
             return kind, spec
+        if kind == "rfm":  # the leaf is given the model itself, where its author wrote the name
+            if spec["model"] not in self._models:
+                raise Unsupported(f"`rfm` names no model: {spec['model']}")
+            spec = {**spec, "model": self._models[spec["model"]]}
         same = json.dumps([kind, spec, zone], sort_keys=True, default=str)
         if same not in self._places:
             self._places[same] = len(self.leaves)

@@ -35,6 +35,7 @@ class Result:
 def recount(
     segments: Sequence[Mapping[str, Any]],
     facts: Iterable[Mapping[str, Any] | bytes],
+    models: Sequence[Mapping[str, Any]] = (),
     *,
     until: int | None,
     grace: int = 1000,
@@ -48,6 +49,7 @@ def recount(
     """Evaluates the segments over all facts, from nothing.
 
     segments: definitions as plain dicts (DESIGN 5), options may be absent; Unsupported for what it can't evaluate.
+    models: the models that `rfm` names, in canonical form, of any workspace.
     facts: JSON lines or their objects (DESIGN 3) in the order in which they are taken, each perhaps with `arrives`.
     until: where the clock goes at the end (ms); None: where the facts left it. Deadlines strictly before it fire.
     grace, skew, dedup (ms), max_bytes of one line: as the engine's settings.
@@ -56,7 +58,8 @@ def recount(
     thorough: look at everything everywhere; slow, and by construction the same answer.
     """
     result = Result()
-    plans = {name: Plan(chosen) for name, chosen in _by_workspace(segments).items()}
+    models_of = _by_workspace(models)
+    plans = {name: Plan(chosen, models_of.get(name, ())) for name, chosen in _by_workspace(segments).items()}
     walks: dict[tuple[str, str], Walk] = {}
     places: dict[tuple[str, str], int] = {}
     for line, record in enumerate(facts, 1):
@@ -89,10 +92,10 @@ def recount(
     return result
 
 
-def _by_workspace(segments: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def _by_workspace(definitions: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     workspaces: dict[str, list[Mapping[str, Any]]] = {}
-    for segment in segments:
-        workspaces.setdefault(segment.get("workspace") or "default", []).append(segment)
+    for definition in definitions:
+        workspaces.setdefault(definition.get("workspace") or "default", []).append(definition)
     return workspaces
 
 
