@@ -18,7 +18,7 @@ from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature, Intake, WindowLength
 from engine.conditions.instants import NEVER
 from engine.conditions.money import MILLION, amount, millionths, within_bounds
-from engine.conditions.paths import flat, reader
+from engine.conditions.paths import flat, parse_path, reader_at
 from engine.conditions.values import Where, compare, compile_values, exact, number
 
 ValueReader = Callable[[Fact], list[Any] | None]
@@ -32,8 +32,8 @@ KEY_LENGTH_MAX = 64
 
 def split_where(path: str, where: Where) -> tuple[Where, Where]:
     """The tests on the event, and those that may be on elements of the list that `path` leads into."""
-    head = path.partition(".")[0]
-    inner = {tested: test for tested, test in where.items() if tested.partition(".")[0] == head}
+    head = parse_path(path)[0]
+    inner = {tested: test for tested, test in where.items() if parse_path(tested)[0] == head}
     return {tested: test for tested, test in where.items() if tested not in inner}, inner
 
 
@@ -44,9 +44,10 @@ def value_reader(path: str, inner: Where) -> ValueReader:
     refunds
     have lessened shows what is left as its `amount`.
     """
-    parts = tuple(path.split("."))
-    tests = [(tuple(tested.split(".")), compile_values(test)) for tested, test in inner.items()]
-    own = reader(path)
+    parts = parse_path(path)
+    tests = [(parse_path(tested), compile_values(test)) for tested, test in inner.items()]
+    own = reader_at(parts)
+    of_amount = parts == ("amount",)
 
     def read(fact: Fact) -> list[Any] | None:
         if not tests:
@@ -55,14 +56,14 @@ def value_reader(path: str, inner: Where) -> ValueReader:
             found = _picked(fact.properties, parts, tests)
             if not found and not all(passes(_reader(tested)(fact.properties)) for tested, passes in tests):
                 return None
-        return [amount(fact.left)] if found and fact.left is not None and path == "amount" else found
+        return [amount(fact.left)] if found and fact.left is not None and of_amount else found
 
     return read
 
 
 @lru_cache(maxsize=1_024)
 def _reader(parts: tuple[str, ...]) -> Callable[[Any], list[Any]]:
-    return reader(".".join(parts)) if parts else (lambda value: flat([value]))
+    return reader_at(parts) if parts else (lambda value: flat([value]))
 
 
 def _picked(source: Any, of: tuple[str, ...], tests: list[tuple[tuple[str, ...], ValuesTest]]) -> list[Any]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pydantic_core import PydanticCustomError
 
 from engine.conditions.instants import Duration, parse_duration, parse_instant
+from engine.conditions.paths import PATH_MAX, parse_path, path_text
 
 EVENTS_MAX = 50
 """Event names in one condition."""
@@ -24,9 +25,12 @@ class Document(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
 
 
-def mistake(kind: str, problem: str, hint: str) -> PydanticCustomError:
-    """An error of a document's author: what is wrong, and what is allowed there."""
-    return PydanticCustomError(kind, "{problem}; {hint}", {"problem": problem, "hint": hint})
+def mistake(kind: str, problem: str, hint: str, at: tuple[str | int, ...] = ()) -> PydanticCustomError:
+    """An error of a document's author: what is wrong, and what is allowed there.
+
+    `at` leads from the part of the document that is validated to the very key or value that is meant.
+    """
+    return PydanticCustomError(kind, "{problem}; {hint}", {"problem": problem, "hint": hint, "at": at})
 
 
 def _duration(value: Any) -> Duration:
@@ -116,19 +120,27 @@ Texts = Annotated[
 
 
 def _path(value: Any) -> str:
-    if (
-        not isinstance(value, str)
-        or not value
-        or len(value) > 256
-        or any(not part for part in value.split("."))
-        or set(value) & set('[]"')
-    ):
-        raise mistake(
-            "path",
-            f"{value!r} is not a path",
-            "name a property, with dots into objects and lists, as in items.category (keys that hold dots: not yet)",
-        )
-    return value
+    try:
+        if not isinstance(value, str):
+            raise ValueError("not a text")
+        return path_text(parse_path(value))
+    except ValueError as error:
+        hint = 'name a property, with dots into objects and lists, as in items.category; ["a.b"] is a name with dots'
+        raise mistake("path", f"{value!r} is not a path ({error})", f"{hint}{_near_path(value)}") from None
 
 
-Path = Annotated[str, BeforeValidator(_path), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256})]
+def _near_path(value: Any) -> str:
+    """The path that other spellings may mean: quotes of the other kind, a dot before a bracket, positions in lists."""
+    if not isinstance(value, str):
+        return ""
+    text = re.sub(r"\.?\[(?:\d*|\*)\]", "", value)
+    text = re.sub(r"\.?\[\s*['\"]?([^'\"\[\]]+)['\"]?\s*\]", r'["\1"]', text)
+    text = re.sub(r"\s*\.[.\s]*(\[?)", lambda dots: dots[1] or ".", text).strip(". ")
+    try:
+        return f" (did you mean {path_text(parse_path(text))}?)"
+    except ValueError:
+        return ""
+
+
+Path = Annotated[str, BeforeValidator(_path), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": PATH_MAX})]
+"""A path in its canonical spelling (engine.conditions.paths)."""

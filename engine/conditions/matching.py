@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 
 from engine.conditions.fact import Fact
 from engine.conditions.feature import EventDocument
-from engine.conditions.paths import reader
+from engine.conditions.paths import parse_path, reader_at
 
 
 def _short_form(value: Any) -> Any:
@@ -29,14 +29,16 @@ def matcher(path: str | None) -> Callable[[Fact], str | None]:
     path."""
     if path is None:
         return lambda fact: ""
-    if "." not in path:
+    names = parse_path(path)
+    if len(names) == 1:
+        name = names[0]
 
         def plain(fact: Fact) -> str | None:
-            value = fact.properties.get(path)
+            value = fact.properties.get(name)
             return _text(value)
 
         return plain
-    read = reader(path)
+    read = reader_at(names)
 
     def deep(fact: Fact) -> str | None:
         values = read(fact.properties)

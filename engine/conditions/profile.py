@@ -14,15 +14,15 @@ from pydantic import Field
 from engine.conditions.contact import Contact
 from engine.conditions.document import CHILDREN_MAX, Document
 from engine.conditions.instants import NEVER
-from engine.conditions.paths import reader
+from engine.conditions.paths import parse_path, reader_at
 from engine.conditions.scope import Evaluate, Scope, Verdict
 from engine.conditions.values import Where, compile_values, words
 
 
 def attribute_reader(path: str) -> Callable[[Contact], list[Any]]:
     """A function from a contact to the values at a path of its attributes."""
-    name, _, rest = path.partition(".")
-    read = reader("value." + rest if rest else "value")
+    name, *rest = parse_path(path)
+    read = reader_at(("value", *rest))
 
     def values(contact: Contact) -> list[Any]:
         entry = contact.attributes.get(name) if contact.attributes is not None else None
@@ -40,7 +40,7 @@ class Profile(Document):
         """Every test holds."""
         tests = []
         for path, test in self.profile.items():
-            scope.attributes.add(path.partition(".")[0])
+            scope.attributes.add(parse_path(path)[0])
             tests.append((attribute_reader(path), compile_values(test)))
 
         def evaluate(contact: Contact, t: int) -> Verdict:

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt,
 
 from engine.conditions.document import CHILDREN_MAX, Document, Path, mistake
 from engine.conditions.instants import parse_instant
-from engine.conditions.paths import reader
+from engine.conditions.paths import Names, parse_path, reader
 
 _REGEX = re2.Options()
 _REGEX.log_errors = False
@@ -104,7 +104,23 @@ def _short_form(value: Any) -> Any:
 
 AnyTest = Annotated[Test, BeforeValidator(_short_form)]
 """A bare value (equal), or operators."""
-Where = dict[Path, AnyTest]
+
+
+def _spelled_once(value: Any) -> Any:
+    if isinstance(value, dict):
+        spelled: dict[Names, str] = {}
+        for key in value:
+            try:
+                first = spelled.setdefault(parse_path(key), key)
+            except (TypeError, ValueError):
+                continue  # no path: told with its place
+            if first != key:
+                hint = "put all tests of a path under one key"
+                raise mistake("path", f"{first} and {key} are the same path", hint, at=(key,))
+    return value
+
+
+Where = Annotated[dict[Path, AnyTest], BeforeValidator(_spelled_once)]
 """Tests by path, all of which hold."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from engine.conditions.aggregate import AggregateOptions
+from engine.conditions.paths import parse_path
 from engine.definitions.document import Segment
 
 SUMMED = ("sum", "avg", "min", "max")
@@ -21,7 +22,7 @@ def advice(segment: Segment) -> list[str]:
 
 def _advice(part: Any, path: str) -> Iterator[str]:
     if isinstance(part, AggregateOptions):
-        last = part.of.rpartition(".")[2] if part.of else ""
+        last = parse_path(part.of)[-1]
         if part.fn in SUMMED and last in MONEY and not any("currency" in test for test in part.where):
             yield (
                 f"{path}: {part.of} is taken as it is, in whatever currency it came: "

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_valida
 
 from engine.conditions.document import Document, Path, mistake
 from engine.conditions.instants import parse_instant
+from engine.conditions.paths import parse_path
 from engine.conditions.registry import Condition
 from engine.conditions.zones import OWN, Calendar, zone_names, zone_of
 
@@ -125,8 +126,8 @@ class Segment(Document):
                 "add when: with a condition, or include: [contact, …]",
             )
         for path in self.payload:
-            parts = path.split(".")
-            if parts[0] == "last" and len(parts) < 3:
+            names = parse_path(path)
+            if names[0] == "last" and len(names) < 3:
                 raise mistake(
                     "payload",
                     f"{path!r} names no property",

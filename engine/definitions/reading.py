@@ -220,7 +220,10 @@ def path_text(place: Place) -> str:
     """`when.all[1].did.within`"""
     text = ""
     for part in place:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text and not part.startswith("[") else part
     return text
 
 
@@ -251,6 +254,7 @@ def _mistakes(error: ValidationError, document: Any, places: Places, name: str) 
 def _mistake(error: Any, document: Any, places: Places, name: str) -> DefinitionError:
     place = tuple(part for part in error["loc"] if not (isinstance(part, str) and part.startswith(TAG)))
     place = _existing(place, document) if error["type"] != "missing" else place
+    place += (error.get("ctx") or {}).get("at", ())
     near = next((places[place[:end]] for end in range(len(place), -1, -1) if place[:end] in places), (None, None))
     value = _at(document, place)
     problem, hint = _words(error, place, value)

@@ -9,6 +9,7 @@ from engine.conditions.aggregating import EverValue, value_reader
 from engine.conditions.contact import Contact
 from engine.conditions.feature import Feature, digest, intake_of
 from engine.conditions.instants import NEVER
+from engine.conditions.paths import parse_path, path_text
 from engine.conditions.profile import attribute_reader
 from engine.conditions.scope import Scope, Verdict
 from engine.conditions.values import where_identity
@@ -72,8 +73,9 @@ def _payload(paths: Sequence[str], scope: Scope) -> Payload | None:
     readers: list[tuple[str, Callable[[Contact], list[Any]]]] = []
     judged = set(scope.uses), set(scope.attributes)
     for path in paths:
-        if path.startswith("last."):
-            _, event, rest = path.split(".", 2)
+        names = parse_path(path)
+        if names[0] == "last":
+            event, rest = names[1], path_text(names[2:])
             intake, identity = intake_of([event], {}, UTC_CALENDAR)
             feature = scope.share(
                 EverValue("last", intake, f"{rest}|{where_identity({})}|{identity}", value_reader(rest, {}))
