@@ -143,6 +143,29 @@ class Feature(ABC):
         return self.fold(after, as_of)
 
 
+class ContactFeature(Feature):
+    """A value that follows from who the contact is and from no fact: set once, and whatever facts do it stays."""
+
+    def __init__(self, identity: str) -> None:
+        super().__init__(identity, ())
+
+    @abstractmethod
+    def of_contact(self, workspace: str, contact: str) -> Any:
+        """The value of the contact with this id in this workspace, never None."""
+
+    def add(self, value: Any, fact: Fact, role: int, as_of: int) -> Any:
+        return value
+
+    def older(self, value: Any, horizon: int) -> Any:
+        return value
+
+    def fold(self, facts: Iterable[Fact], as_of: int, value: Any = None) -> Any:
+        return value
+
+    def mend(self, value: Any, before: list[Fact], after: list[Fact], as_of: int) -> Any:
+        return value
+
+
 def event_words(events: list[str], where: Where) -> str:
     """Plain words for the events meant."""
     return " or ".join(name.replace("_", " ") for name in events) + where_words(where)

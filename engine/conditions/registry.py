@@ -17,6 +17,7 @@ from engine.conditions.known import Known
 from engine.conditions.missed import Missed
 from engine.conditions.profile import Profile
 from engine.conditions.quiet import Quiet
+from engine.conditions.sample import Sample
 from engine.conditions.streak import Streak
 from engine.conditions.tags import Tags
 
@@ -34,6 +35,7 @@ NAMES = (
     "quiet",
     "streak",
     "missed",
+    "sample",
     "in_segment",
 )
 TAG = "\0"
@@ -62,6 +64,7 @@ Condition = Annotated[
     | Annotated[Quiet, Tag(TAG + "quiet")]
     | Annotated[Streak, Tag(TAG + "streak")]
     | Annotated[Missed, Tag(TAG + "missed")]
+    | Annotated[Sample, Tag(TAG + "sample")]
     | Annotated[InSegment, Tag(TAG + "in_segment")],
     Discriminator(_kind),
 ]

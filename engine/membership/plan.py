@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 from engine.conditions.contact import Contact
-from engine.conditions.feature import Feature
+from engine.conditions.feature import ContactFeature, Feature
 from engine.conditions.instants import NEVER
 from engine.conditions.values import PropertyTest
 from engine.definitions.document import Segment, canonical
@@ -67,6 +67,8 @@ class WorkspacePlan:
             for feature in self.features.values()
             if any(intake.takes_type("purchase") for intake in feature.intakes)
         ]
+        self.of_contact = [feature for feature in self.features.values() if isinstance(feature, ContactFeature)]
+        """What is set when a contact is first seen, and never changes."""
         self._with = self._dependents()
         users: dict[int, list[int]] = {}
         for segment in self.segments:
@@ -232,5 +234,7 @@ def compile_plan(segments: Sequence[tuple[Segment, int]], retired: Iterable[tupl
     for workspace in workspaces.values():
         blank = Contact(known_at=0, as_of=0)
         judge(workspace, blank, "", workspace.segments, 0)
-        workspace.everyone = tuple(workspace.by_key[key].rank for key in blank.members)
+        not_false = {workspace.by_key[key].rank for key in blank.members}
+        # What follows from who a contact is comes with the first fact, and touches nobody later.
+        workspace.everyone = tuple(sorted({*not_false, *workspace.using(workspace.of_contact)}))
     return plan

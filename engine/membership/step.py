@@ -77,6 +77,8 @@ def take_fact(
         if not first:
             more += workspace.by_age
     if first:
+        for feature in workspace.of_contact:
+            contact.features[feature.key] = feature.of_contact(fact.workspace, fact.contact)
         pins = workspace.pins.get(fact.contact) if workspace.pins else None
         more += (*workspace.everyone, *pins) if pins is not None else workspace.everyone
     now_due = contact.deadline <= as_of
@@ -272,10 +274,12 @@ def take_up_plan(
     nobody remembers: then a segment's first version and transition are taken for its first fill.
     """
     t = max(clock, contact.as_of)
-    contact_id = split_key(key)[1]
+    workspace_name, contact_id = split_key(key)
     known = contact.features if before is None else before.features
     missing = [feature for feature_key, feature in workspace.features.items() if feature_key not in known]
     contact.features = {each: value for each, value in contact.features.items() if each in workspace.features}
+    for identity in workspace.of_contact:  # also of a contact that has no fact: one that is pinned
+        contact.features[identity.key] = identity.of_contact(workspace_name, contact_id)
     if missing and contact.facts:
         facts = effective(history())
         for feature in missing:
