@@ -1,8 +1,7 @@
 """Instants and durations: integer milliseconds since the epoch inside, RFC 3339 and ISO 8601 outside (DESIGN.md 2, 4).
 
 Days and weeks are fixed lengths; months and years add by calendar in a time zone, keep the wall time, clamp at month
-end,
-take the later side of a gap and the earlier of an overlap.
+end, take the later side of a gap and the earlier of an overlap.
 """
 
 from __future__ import annotations
@@ -60,39 +59,49 @@ def parse_instant(text: str, zone: ZoneInfo | None = None) -> int:
 
 
 def _parse(text: str, zone: ZoneInfo | None) -> int:
-    match = _DATE_TIME.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not an RFC 3339 instant such as 2026-05-01T10:00:00.000Z")
-    year, month, day, hour, minute, second, fraction, offset = match.groups()
-    millis = int((fraction or "0").ljust(3, "0")[:3])
-    local = datetime(  # noqa: DTZ001 - the zone is put on below
-        int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0)
-    )
-    if offset is None:
-        instant = _to_utc(local, zone)
-    elif offset in "Zz":
-        instant = (local - datetime(1970, 1, 1)) // _MILLISECOND  # noqa: DTZ001
-    else:
-        minutes = int(offset[1:3]) * 60 + int(offset[-2:])
-        if int(offset[-2:]) > 59 or minutes > 24 * 60 - 1:
-            raise ValueError(f"{text!r} has an offset that no clock has")
-        instant = (local - datetime(1970, 1, 1)) // _MILLISECOND - (  # noqa: DTZ001
-            -minutes if offset[0] == "-" else minutes
-        ) * MINUTE
-    instant += millis
+    local, offset = read_wall_time(text)
+    try:
+        instant = instant_of(local, zone) if offset is None else instant_of(local, None) - offset
+    except OverflowError:
+        instant = -1
     if not FIRST_INSTANT <= instant <= LAST_INSTANT:
         raise ValueError(f"{text!r} is outside 1970 to 9999")
     return instant
 
 
-def _to_utc(local: datetime, zone: ZoneInfo | None) -> int:
-    """Milliseconds of a wall time; fold 0 is the later side of a gap and the earlier of an overlap."""
-    if zone is None:
-        return (local.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
-    try:
-        return (local.replace(tzinfo=zone, fold=0).astimezone(UTC) - _EPOCH) // _MILLISECOND
-    except OverflowError:  # beyond the calendar on this side or that
-        return NEVER if local.year > 5000 else -1
+def read_wall_time(text: str) -> tuple[datetime, int | None]:
+    """What an RFC 3339 date-time or date says: the wall time, to the millisecond, and the offset from UTC (ms) if any.
+
+    Raises ValueError for anything else.
+
+    >>> read_wall_time("1965-03-08"), read_wall_time("2026-05-01T10:00:00+03:00")[1]
+    ((datetime.datetime(1965, 3, 8, 0, 0), None), 10800000)
+    """
+    match = _DATE_TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an RFC 3339 instant such as 2026-05-01T10:00:00.000Z")
+    year, month, day, hour, minute, second, fraction, offset = match.groups()
+    micros = int((fraction or "0").ljust(3, "0")[:3]) * 1_000
+    local = datetime(  # noqa: DTZ001 - the zone is for the caller to put on
+        int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), micros
+    )
+    if offset is None:
+        return local, None
+    if offset in "Zz":
+        return local, 0
+    minutes = int(offset[1:3]) * 60 + int(offset[-2:])
+    if int(offset[-2:]) > 59 or minutes > 24 * 60 - 1:
+        raise ValueError(f"{text!r} has an offset that no clock has")
+    return local, (-minutes if offset[0] == "-" else minutes) * MINUTE
+
+
+def instant_of(local: datetime, zone: ZoneInfo | None) -> int:
+    """Milliseconds of a wall time in `zone` (None: UTC): the later side of a gap, the earlier of an overlap.
+
+    Raises OverflowError beyond the calendar, whose years are 1 to 9999.
+    """
+    # fold 0 is just that: before a gap and before the clocks go back the old offset holds.
+    return (local.replace(tzinfo=zone or UTC, fold=0).astimezone(UTC) - _EPOCH) // _MILLISECOND
 
 
 def format_instant(instant: int) -> str:
@@ -131,9 +140,10 @@ class Duration:
         return f"P{date}{'T' + time if time else ''}" if date or time else "PT0S"
 
     def longest(self) -> int:
-        """An upper bound in milliseconds: no month has more than 31 days, no year more than 366."""
+        """An upper bound in milliseconds: no month has more than 31 days, no year more than 366, and clocks go back by
+        less than a day."""
         years, months = divmod(self.months, 12)
-        return years * 366 * DAY + months * 31 * DAY + self.millis + (HOUR * 2 if self.months else 0)
+        return years * 366 * DAY + months * 31 * DAY + self.millis + (DAY if self.months else 0)
 
     def after(self, instant: int, zone: ZoneInfo | None) -> int:
         """The instant this long after `instant`, NEVER beyond the year 9999; months by the calendar of `zone`
@@ -151,14 +161,13 @@ def add_months(instant: int, months: int, zone: ZoneInfo | None) -> int:
     """
     try:
         local = (_EPOCH + timedelta(milliseconds=instant)).astimezone(zone or UTC).replace(tzinfo=None)
+        year, month = divmod(local.year * 12 + local.month - 1 + months, 12)
+        if year > 9999:
+            return NEVER
+        day = min(local.day, monthrange(year, month + 1)[1])
+        return instant_of(local.replace(year=year, month=month + 1, day=day), zone)
     except OverflowError:
         return NEVER
-    total = local.year * 12 + local.month - 1 + months
-    year, month = divmod(total, 12)
-    if year > 9999:
-        return NEVER
-    day = min(local.day, monthrange(year, month + 1)[1])
-    return _to_utc(local.replace(year=year, month=month + 1, day=day), zone)
 
 
 def parse_duration(text: str) -> Duration:
