@@ -38,7 +38,7 @@ def offset_at(t: int, zone: ZoneInfo | None) -> int:
 
 @lru_cache(maxsize=_STRETCHES_CACHED)
 def _changes(stretch: int, zone: ZoneInfo) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The instants in one stretch of 366 days when the offset changes, and the offsets: before the first, after each."""
+    """The instants in a stretch of 366 days when the offset changes, and the offsets: before the first, after each."""
     start = stretch * _STRETCH
     instants: list[int] = []
     offsets = [offset_at(start, zone)]
@@ -58,7 +58,7 @@ def _changes(stretch: int, zone: ZoneInfo) -> tuple[tuple[int, ...], tuple[int, 
 
 
 def piece(t: int, zone: ZoneInfo | None) -> tuple[int, int]:
-    """The offset at `t`, and an instant after `t` until which it stays: when it changes, or a year on if it does not."""
+    """The offset at `t`, and an instant after `t` until which it stays: its change, or a year on if there is none."""
     if zone is None:
         return 0, NEVER
     stretch = t // _STRETCH

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from engine.conditions.instants import Duration, parse_duration, parse_instant
@@ -22,7 +22,9 @@ COUNT_MAX = 10_000
 class Document(BaseModel):
     """A part of a document: unknown keys are errors, nothing is converted silently."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, populate_by_name=True, use_attribute_docstrings=True
+    )
 
 
 def mistake(kind: str, problem: str, hint: str, at: tuple[str | int, ...] = ()) -> PydanticCustomError:
@@ -83,6 +85,36 @@ Window = Annotated[Duration, BeforeValidator(_window), PlainSerializer(str, retu
 """A duration above zero."""
 Span = Annotated[Duration, BeforeValidator(_duration), PlainSerializer(str, return_type=str), _duration_schema]
 """A duration, zero allowed."""
+
+
+def _bounds(value: Any) -> Duration | list[Duration]:
+    if not isinstance(value, (list, tuple)):
+        return _window(value)
+    if len(value) != 2:
+        raise mistake("bounds", f"{value!r} is not a pair of durations", "write within: P7D or within: [P2D, P7D]")
+    start, end = _duration(value[0]), _window(value[1])
+    if start.longest() >= end.longest():
+        raise mistake("bounds", f"{start} is not shorter than {end}", "write the shorter first, as in [P2D, P7D]")
+    return [start, end]
+
+
+def _bounds_text(bounds: Duration | list[Duration]) -> str | list[str]:
+    return str(bounds) if isinstance(bounds, Duration) else [str(each) for each in bounds]
+
+
+_duration_json = {"type": "string", "format": "duration"}
+Bounds = Annotated[
+    Duration | list[Duration],
+    PlainValidator(_bounds),
+    PlainSerializer(_bounds_text, return_type=str | list[str]),
+    WithJsonSchema(
+        {
+            "anyOf": [_duration_json, {"type": "array", "items": _duration_json, "minItems": 2, "maxItems": 2}],
+            "examples": ["P7D", ["P2D", "P7D"]],
+        }
+    ),
+]
+"""A window, or a pair [from, to] of durations, the first of them shorter and perhaps zero."""
 InstantText = Annotated[
     str,
     BeforeValidator(_instant_text),

@@ -1,6 +1,7 @@
 """Time zones: whose calendar and wall clock a rule follows (DESIGN.md 4, 5).
 
-A segment names a zone, or `contact` for the contact's own: the attribute `timezone`, UTC where that is no zone.
+A segment names a zone, or `contact` for the contact's own: the attribute `timezone`, UTC where that is no zone. The
+zones are those of the pinned package `tzdata` and of nothing else, so that two machines never differ.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, available_timezones, reset_tzpath
+
+reset_tzpath(())  # else the machine's own database goes first, of whatever year
 
 OWN = "contact"
 """The name that stands for each contact's own zone."""
