@@ -6,7 +6,7 @@ element counts that passes the tests on the same list.
 
 >>> rule = {"fn": "sum", "of": "amount", "event": "purchase", "within": "P90D", "is": {"gte": 500}}
 >>> Aggregate.model_validate({"aggregate": rule}).describe()
-'the sum of amount of purchase within P90D is at least 500'
+'the sum of amount over purchase in the last 90 days is at least 500'
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from engine.conditions.aggregating import (
     WindowEnds,
     WindowTotal,
     WindowValues,
-    split_where,
-    value_reader,
 )
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, InstantText, Path, Window
+from engine.conditions.example import Example
 from engine.conditions.feature import EventDocument, event_words, intake_of
 from engine.conditions.instants import NEVER
 from engine.conditions.money import MILLION
+from engine.conditions.picking import split_where, value_reader
 from engine.conditions.scope import Evaluate, Scope, Verdict
-from engine.conditions.values import AnyTest, Test, compile_values, where_identity, words
+from engine.conditions.values import FigureTest, Test, compile_values, where_identity, words
+from engine.conditions.wording import bounds_words
 
 Function = Literal["sum", "avg", "min", "max", "count", "distinct", "first", "last"]
 
@@ -40,11 +41,15 @@ class AggregateOptions(EventDocument):
     """`fn` of the property at `of`; all bounds apply; `is` tests the result."""
 
     fn: Function
+    """`sum avg min max count distinct first last`."""
     of: Path
+    """The property, by path; of a list each element counts that passes the tests on the same list."""
     within: Window | None = None
+    """The window."""
     since: InstantText | None = None
     until: InstantText | None = None
-    is_: AnyTest = Field(alias="is")
+    is_: FigureTest = Field(alias="is")
+    """The test of the result."""
 
 
 class Aggregate(Document):
@@ -84,11 +89,9 @@ class Aggregate(Document):
             "count": "number",
             "distinct": "number of different",
         }
-        text = f"the {names.get(options.fn, options.fn)} of {options.of} of {event_words(options.event, options.where)}"
-        text += f" within {options.within}" if options.within else ""
-        text += f" since {options.since}" if options.since else ""
-        text += f" until {options.until}" if options.until else ""
-        return f"{text} {words(options.is_)}"
+        bounds = bounds_words(options.within, options.since, options.until)
+        over = f"over {event_words(options.event, options.where)}{bounds}"
+        return f"the {names.get(options.fn, options.fn)} of {options.of} {over} {words(options.is_)}"
 
 
 def figure_test(test: Test) -> Callable[[list[Any]], bool]:
@@ -162,3 +165,47 @@ def _of_values(passes: Callable[[list[Any]], bool], feature: EverValue | WindowE
         return passes(found), until
 
     return evaluate
+
+
+EXAMPLES = (
+    Example(
+        "Spent at least 100 on tea in 30 days",
+        """
+        segment: tea-100
+        when:
+          aggregate:
+            fn: sum
+            of: items.price
+            event: purchase
+            where: {items.category: tea}
+            within: P30D
+            is: {gte: 100}
+        """,
+        """
+        2026-05-01T10:00:00Z purchase c-1 {"items": [{"category": "tea", "price": 60}, {"category": "mug", "price": 9}]}
+        2026-05-11T10:00:00Z purchase c-1 {"items": [{"category": "tea", "price": 40.0}]}
+        """,
+        "2026-07-01T00:00:00Z",
+        """
+        2026-05-11T10:00:00.000Z enter tea-100 c-1 event
+        2026-05-31T10:00:00.000Z exit tea-100 c-1 clock
+        """,
+    ),
+    Example(
+        "The latest order is still open",
+        """
+        segment: order-open
+        when:
+          aggregate: {fn: last, of: status, event: order_changed, is: {not_in: [delivered, cancelled], exists: true}}
+        """,
+        """
+        2026-05-01T10:00:00Z order_changed c-1 {"status": "packed"}
+        2026-05-02T10:00:00Z order_changed c-1 {"status": "delivered"}
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-05-01T10:00:00.000Z enter order-open c-1 event
+        2026-05-02T10:00:00.000Z exit order-open c-1 event
+        """,
+    ),
+)

@@ -3,6 +3,11 @@
 `all` that is false holds at least until the last of its false parts may change; `any` that is true at least until the
 last of
 its true parts; otherwise the earliest part decides (DESIGN.md 4).
+
+>>> from engine.definitions import parse_segment
+>>> tea, lately = "{event: purchase, where: {items.category: tea}}", "{event: purchase, where: {items.category: tea}, within: P3M}"
+>>> parse_segment(f"segment: tea-again\nwhen: {{all: [did: {tea}, not: {{did: {lately}}}]}}").when.describe()
+'bought tea at least once, but not in the last 3 months'
 """
 
 from __future__ import annotations
@@ -12,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from engine.conditions.contact import Contact
+from engine.conditions.did import AT_LEAST_ONE, Did
 from engine.conditions.document import CHILDREN_MAX, Document
+from engine.conditions.example import Example
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
 
@@ -63,7 +70,7 @@ class AllOf(Document):
 
     def describe(self) -> str:
         """Plain words."""
-        return "all of (" + "; ".join(child.describe() for child in self.all) + ")"
+        return _joined("; and ", _with_exceptions(self.all))
 
 
 class AnyOf(Document):
@@ -77,7 +84,7 @@ class AnyOf(Document):
 
     def describe(self) -> str:
         """Plain words."""
-        return "any of (" + "; ".join(child.describe() for child in self.any) + ")"
+        return _joined("; or ", [child.describe() for child in self.any])
 
 
 class NoneOf(Document):
@@ -91,7 +98,8 @@ class NoneOf(Document):
 
     def describe(self) -> str:
         """Plain words."""
-        return "none of (" + "; ".join(child.describe() for child in self.none) + ")"
+        said = "; ".join(child.describe() for child in self.none)
+        return f"none of ({said})" if len(self.none) > 1 else contrary_words(self.none[0])
 
 
 class Not(Document):
@@ -105,4 +113,65 @@ class Not(Document):
 
     def describe(self) -> str:
         """Plain words."""
-        return f"not ({self.not_.describe()})"
+        return contrary_words(self.not_)
+
+
+def contrary_words(condition: Condition) -> str:
+    """Plain words for what holds where the condition does not."""
+    return condition.describe_not() if isinstance(condition, Did) else f"not ({condition.describe()})"
+
+
+def _joined(word: str, said: list[str]) -> str:
+    return said[0] if len(said) == 1 else word.join(f"({each})" if "; " in each else each for each in said)
+
+
+def _with_exceptions(children: list[Condition]) -> list[str]:
+    """The children's words; what somebody did, and did not do lately, as one: bought tea once, but not in …"""
+    said: list[str] = []
+    done: dict[str, int] = {}  # what was done → its place in `said`
+    for child in children:
+        inner = child.not_ if isinstance(child, Not) else child
+        if not isinstance(inner, Did):
+            said.append(child.describe())
+            continue
+        place = done.get(inner.deed())
+        if inner is not child and place is not None and inner.bounds() and inner.did.count == AT_LEAST_ONE:
+            said[place] += f", but not{inner.bounds()}"
+        else:
+            said.append(child.describe())
+            if inner is child and inner.describe().startswith(inner.deed()):
+                done.setdefault(inner.deed(), len(said) - 1)
+    return said
+
+
+EXAMPLES = (
+    Example(
+        "Tea drinkers who like neither mugs nor spoons",
+        """
+        segment: tea-only
+        when:
+          all:
+            - any:
+                - did: {event: purchase, where: {category: tea}}
+                - profile: {interest: tea}
+            - none:
+                - did: {event: purchase, where: {category: mugs}}
+                - did: {event: purchase, where: {category: spoons}}
+            - not: {tags: {any: [staff]}}
+        """,
+        """
+        2026-05-01T10:00:00Z contact_updated c-1 {"interest": "tea"}
+        2026-05-02T10:00:00Z purchase c-1 {"category": "tea"}
+        2026-05-03T10:00:00Z purchase c-1 {"category": "mugs"}
+        2026-05-01T10:00:00Z purchase c-2 {"category": "tea"}
+        2026-05-04T10:00:00Z tags_added c-2 {"tags": ["staff"]}
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-05-01T10:00:00.000Z enter tea-only c-1 event
+        2026-05-01T10:00:00.000Z enter tea-only c-2 event
+        2026-05-03T10:00:00.000Z exit tea-only c-1 event
+        2026-05-04T10:00:00.000Z exit tea-only c-2 event
+        """,
+    ),
+)

@@ -31,14 +31,18 @@ class EventDocument(Document):
     """`event` and `where`: which events are meant."""
 
     event: EventNames
+    """The event types: one, a list, or a prefix such as `message_*`."""
     where: Where = Field(default_factory=dict)
+    """Tests of the event's properties, by path; all of them hold."""
 
 
 class BoundedDocument(EventDocument):
     """Events with fixed bounds: `since` ≤ at < `until`."""
 
     since: str | None = None
+    """Only events at or after this instant; without an offset it is in the time zone of the segment."""
     until: str | None = None
+    """Only events before this instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,4 +172,5 @@ class ContactFeature(Feature):
 
 def event_words(events: list[str], where: Where) -> str:
     """Plain words for the events meant."""
-    return " or ".join(name.replace("_", " ") for name in events) + where_words(where)
+    said = [f"any {name}" if name.endswith("*") else name.replace("_", " ") for name in events]
+    return " or ".join(said) + where_words(where)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document
+from engine.conditions.example import Example
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
 
@@ -35,3 +36,23 @@ class InList(Document):
     def describe(self) -> str:
         """Plain words."""
         return f"is on the list {self.in_list}"
+
+
+EXAMPLES = (
+    Example(
+        "On a list of contacts",
+        """
+        segment: fair-2026
+        when: {in_list: fair-2026}
+        """,
+        """
+        2026-05-01T10:00:00Z list_added c-1 {"list": "fair-2026"}
+        2026-05-20T10:00:00Z list_removed c-1 {"list": "fair-2026"}
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-05-01T10:00:00.000Z enter fair-2026 c-1 list
+        2026-05-20T10:00:00.000Z exit fair-2026 c-1 list
+        """,
+    ),
+)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from engine.conditions.contact import SEQUENCE, UNTIL, Contact
 from engine.conditions.document import Document
+from engine.conditions.example import Example
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
 
@@ -35,3 +36,26 @@ class InSegment(Document):
     def describe(self) -> str:
         """Plain words."""
         return f"is in the segment {self.in_segment}"
+
+
+EXAMPLES = (
+    Example(
+        "A segment as a guard of another",
+        """
+        segment: sleepers
+        when: {quiet: {event: click, for: P60D}}
+        ---
+        segment: newsletter
+        when: {not: {in_segment: sleepers}}
+        """,
+        """
+        2026-01-01T10:00:00Z click c-1
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-01-01T10:00:00.000Z enter newsletter c-1 event
+        2026-03-02T10:00:00.000Z exit newsletter c-1 clock
+        2026-03-02T10:00:00.000Z enter sleepers c-1 clock
+        """,
+    ),
+)

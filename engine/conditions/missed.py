@@ -6,7 +6,7 @@ True at t when some `after` event at a has a + within ≤ t (< a + within + for)
 [a, t]; one at exactly a + within is in time.
 
 >>> Missed.model_validate({"missed": {"after": "product_view", "expect": "cart_add", "within": "PT2H"}}).describe()
-'product view, and no cart add within PT2H'
+'product view without cart add within 2 hours after it'
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from pydantic import Field
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, Path, Window
+from engine.conditions.example import Example
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature, Intake, WindowLength, event_words, intake_of
 from engine.conditions.instants import NEVER
 from engine.conditions.matching import Events, matcher
 from engine.conditions.scope import Evaluate, Scope, Verdict
+from engine.conditions.wording import duration_words
 
 AFTER, EXPECT = 0, 1
 DUE, GONE, MATCH = 0, 1, 2
@@ -33,10 +35,15 @@ class MissedOptions(Document):
     """`expect` should have come `within` so long after `after`; `for` limits how long it is held against them."""
 
     after: Events
+    """What should be followed: types, or `{event, where}`."""
     expect: Events
+    """What should follow: types, or `{event, where}`."""
     within: Window
+    """How soon; at exactly this long after is in time."""
     match: Path | None = None
+    """The property that must agree, as in "per product"."""
     for_: Window | None = Field(default=None, alias="for")
+    """How long it is held against them; without it, until it is met."""
 
 
 class Unmet(Feature):
@@ -119,5 +126,28 @@ class Missed(Document):
         options = self.missed
         after, expect = (event_words(each.event, each.where) for each in (options.after, options.expect))
         agreeing = f" of the same {options.match}" if options.match else ""
-        held = f", held against them for {options.for_}" if options.for_ else ""
-        return f"{after}, and no {expect}{agreeing} within {options.within}{held}"
+        held = f", until {duration_words(options.for_)} after that" if options.for_ else ""
+        return f"{after} without {expect}{agreeing} within {duration_words(options.within)} after it{held}"
+
+
+EXAMPLES = (
+    Example(
+        "Viewed, and left out of the cart for two hours",
+        """
+        segment: left-out
+        when:
+          missed: {after: product_view, expect: cart_add, within: PT2H, match: sku, for: P1D}
+        """,
+        """
+        2026-05-01T10:00:00Z product_view c-1 {"sku": "T-1"}
+        2026-05-01T11:59:59Z cart_add c-1 {"sku": "T-1"}
+        2026-05-01T12:00:00Z product_view c-1 {"sku": "T-2"}
+        2026-05-01T12:30:00Z cart_add c-1 {"sku": "T-1"}
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-05-01T14:00:00.000Z enter left-out c-1 clock
+        2026-05-02T14:00:00.000Z exit left-out c-1 clock
+        """,
+    ),
+)

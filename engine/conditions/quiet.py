@@ -1,7 +1,7 @@
 """`quiet`: known for at least `for`, and none of these events in the last `for`; never-buyers are quiet too.
 
 >>> Quiet.model_validate({"quiet": {"event": "purchase", "for": "P30D"}}).describe()
-'no purchase for P30D'
+'no purchase for at least 30 days'
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from pydantic import Field
 from engine.conditions.contact import Contact
 from engine.conditions.counting import LastEnd
 from engine.conditions.document import Document, Window
+from engine.conditions.example import Example
 from engine.conditions.feature import EventDocument, event_words, intake_of
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
+from engine.conditions.wording import duration_words
 
 
 class QuietOptions(EventDocument):
     """Which events are missing, and for how long."""
 
     for_: Window = Field(alias="for")
+    """How long without such an event; whoever is known for less than that is not quiet yet."""
 
 
 class Quiet(Document):
@@ -48,4 +51,26 @@ class Quiet(Document):
 
     def describe(self) -> str:
         """Plain words."""
-        return f"no {event_words(self.quiet.event, self.quiet.where)} for {self.quiet.for_}"
+        said = event_words(self.quiet.event, self.quiet.where)
+        return f"no {said} for at least {duration_words(self.quiet.for_)}"
+
+
+EXAMPLES = (
+    Example(
+        "Nothing bought for 30 days, whether ever or not",
+        """
+        segment: quiet-30
+        when: {quiet: {event: purchase, for: P30D}}
+        """,
+        """
+        2026-05-01T10:00:00Z click never-bought
+        2026-05-01T10:00:00Z purchase bought {"amount": 20}
+        2026-05-20T10:00:00Z purchase bought {"amount": 15}
+        """,
+        "2026-06-30T00:00:00Z",
+        """
+        2026-05-31T10:00:00.000Z enter quiet-30 never-bought clock
+        2026-06-19T10:00:00.000Z enter quiet-30 bought clock
+        """,
+    ),
+)

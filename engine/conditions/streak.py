@@ -5,7 +5,7 @@ a row".
 
 >>> streak = Streak.model_validate({"streak": {"of": "message_sent", "without": "message_read", "at_least": 3}})
 >>> streak.describe()
-'the last 3 or more message sent had no message read'
+'message sent at least 3 times in a row without message read'
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from pydantic import Field
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, Path, Span
+from engine.conditions.example import Example
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature, Intake, WindowLength, event_words, intake_of
 from engine.conditions.instants import NEVER
 from engine.conditions.matching import Events, matcher
 from engine.conditions.scope import Evaluate, Scope, Verdict
+from engine.conditions.wording import last_words, times
 
 STREAK_MAX = 1_000
 """The longest run that can be asked for."""
@@ -34,10 +36,15 @@ class StreakOptions(Document):
     """`of` events in a row, `without` an answer that agrees on `match`."""
 
     of: Events
+    """The events that ask for an answer: types, or `{event, where}`."""
     without: Events
+    """The answers: types, or `{event, where}`."""
     match: Path | None = None
+    """The property by which an answer belongs to an event; without it, an answer settles all before it."""
     at_least: Annotated[int, Field(ge=1, le=STREAK_MAX)]
+    """How long the run must be."""
     grace: Span | None = None
+    """Events younger than this are passed over."""
 
 
 class Run(Feature):
@@ -136,5 +143,28 @@ class Streak(Document):
         options = self.streak
         of, without = (event_words(each.event, each.where) for each in (options.of, options.without))
         agreeing = f" of the same {options.match}" if options.match else ""
-        grace = f", those younger than {options.grace} passed over" if options.grace else ""
-        return f"the last {options.at_least} or more {of} had no {without}{agreeing}{grace}"
+        grace = f", those of {last_words(options.grace).removeprefix('in ')} passed over" if options.grace else ""
+        return f"{of} at least {times(options.at_least)} in a row without {without}{agreeing}{grace}"
+
+
+EXAMPLES = (
+    Example(
+        "Three messages unread in a row, each given an hour",
+        """
+        segment: not-reading
+        when:
+          streak: {of: message_sent, without: message_read, match: message_id, at_least: 3, grace: PT1H}
+        """,
+        """
+        2026-05-01T10:00:00Z message_sent c-1 {"message_id": "m1"}
+        2026-05-02T10:00:00Z message_sent c-1 {"message_id": "m2"}
+        2026-05-03T10:00:00Z message_sent c-1 {"message_id": "m3"}
+        2026-05-04T10:00:00Z message_read c-1 {"message_id": "m2"}
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-05-03T11:00:00.000Z enter not-reading c-1 clock
+        2026-05-04T10:00:00.000Z exit not-reading c-1 event
+        """,
+    ),
+)

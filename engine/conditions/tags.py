@@ -2,6 +2,8 @@
 
 >>> Tags.model_validate({"tags": {"any": ["promo", "vip"]}}).describe()
 'has any of the tags promo, vip'
+>>> Tags.model_validate({"tags": {"all": "promo"}}).describe()
+'has the tag promo'
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from pydantic import Field, model_validator
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, Texts, mistake
+from engine.conditions.example import Example
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
 
@@ -18,8 +21,11 @@ class TagsOptions(Document):
     """One or several of the three; all that are written hold."""
 
     any_: Texts | None = Field(default=None, alias="any")
+    """At least one of these."""
     all_: Texts | None = Field(default=None, alias="all")
+    """All of these."""
     none_: Texts | None = Field(default=None, alias="none")
+    """None of these."""
 
     @model_validator(mode="after")
     def _some(self) -> TagsOptions:
@@ -61,4 +67,37 @@ class Tags(Document):
         """Plain words."""
         options = self.tags
         parts = (("any", options.any_), ("all", options.all_), ("none", options.none_))
-        return " and ".join(f"has {word} of the tags {', '.join(texts)}" for word, texts in parts if texts)
+        return " and ".join(_words(word, texts) for word, texts in parts if texts)
+
+
+def _words(word: str, texts: list[str]) -> str:
+    if len(texts) == 1:
+        return f"has {'not ' if word == 'none' else ''}the tag {texts[0]}"
+    return f"has {word} of the tags {', '.join(texts)}"
+
+
+EXAMPLES = (
+    Example(
+        "Any, all and none of some tags",
+        """
+        segment: partner-shops
+        when: {tags: {any: [partner, wholesale], none: [blocked]}}
+        ---
+        segment: both
+        when: {tags: {all: [partner, wholesale]}}
+        """,
+        """
+        2026-05-01T10:00:00Z tags_added c-1 {"tags": ["partner"]}
+        2026-05-02T10:00:00Z tags_added c-1 {"tags": ["wholesale"]}
+        2026-05-03T10:00:00Z tags_removed c-1 {"tags": ["partner"]}
+        2026-05-04T10:00:00Z tags_added c-1 {"tags": ["blocked"]}
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-05-01T10:00:00.000Z enter partner-shops c-1 event
+        2026-05-02T10:00:00.000Z enter both c-1 event
+        2026-05-03T10:00:00.000Z exit both c-1 event
+        2026-05-04T10:00:00.000Z exit partner-shops c-1 event
+        """,
+    ),
+)
