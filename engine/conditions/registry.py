@@ -10,6 +10,7 @@ from pydantic import Discriminator, Tag
 from engine.conditions import boolean
 from engine.conditions.aggregate import Aggregate
 from engine.conditions.boolean import AllOf, AnyOf, NoneOf, Not
+from engine.conditions.consent import Consents
 from engine.conditions.did import Did
 from engine.conditions.in_list import InList
 from engine.conditions.in_segment import InSegment
@@ -37,6 +38,7 @@ NAMES = (
     "missed",
     "sample",
     "in_segment",
+    "consent",
 )
 TAG = "\0"
 """Marks the union's own entries in the places that pydantic reports, so that they can be told from keys."""
@@ -65,7 +67,8 @@ Condition = Annotated[
     | Annotated[Streak, Tag(TAG + "streak")]
     | Annotated[Missed, Tag(TAG + "missed")]
     | Annotated[Sample, Tag(TAG + "sample")]
-    | Annotated[InSegment, Tag(TAG + "in_segment")],
+    | Annotated[InSegment, Tag(TAG + "in_segment")]
+    | Annotated[Consents, Tag(TAG + "consent")],
     Discriminator(_kind),
 ]
 """Any condition."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from engine.conditions.contact import Contact
 from engine.conditions.feature import Feature, WindowLength
 from engine.conditions.instants import Duration
+from engine.conditions.scoring import Scoring
 from engine.conditions.zones import Calendar
 
 Verdict = tuple[bool, int]
@@ -30,8 +31,19 @@ class Scope:
     attributes: set[str] = field(default_factory=set)
     tags: set[str] = field(default_factory=set)
     lists: set[str] = field(default_factory=set)
+    channels: set[str] = field(default_factory=set)
+    """Channels whose consent it looks at."""
     nested: set[str] = field(default_factory=set)
     known: bool = False
+    models: Mapping[str, Scoring] = field(default_factory=dict)
+    """The models of the workspace, by id."""
+
+    def model(self, name: str) -> Scoring:
+        """The model that `rfm` names. Raises LookupError for one that is not there."""
+        found = self.models.get(name)
+        if found is None:
+            raise LookupError(f"there is no model {name!r}")
+        return found
 
     def window(self, length: Duration) -> WindowLength:
         """A window of this length by the rule's calendar."""

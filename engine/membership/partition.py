@@ -7,6 +7,7 @@ from heapq import heapify, heappop, heappush
 
 import msgspec
 
+from engine.conditions.channels import SPEAKING
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
@@ -15,7 +16,7 @@ from engine.membership.facts import Rejected
 from engine.membership.ids import SeenIds
 from engine.membership.placement import split_key
 from engine.membership.plan import Plan
-from engine.membership.step import CONSENT, fire, take_fact, take_up_plan
+from engine.membership.step import fire, take_fact, take_up_plan
 
 FORMER_PLANS_MAX = 2
 """Plans before the present one that are kept for the contacts still under them; beyond it their deadlines are judged
@@ -208,7 +209,7 @@ class Partition:
         """Whether the contact may take one more fact; what is said of consent always counts."""
         if contact.grown > GROWTH_MAX:
             contact.size, contact.grown = len(_encode(contact)), 0
-        return contact.size <= CONTACT_SIZE_MAX or fact.type in CONSENT
+        return contact.size <= CONTACT_SIZE_MAX or fact.type in SPEAKING
 
 
 class _History:

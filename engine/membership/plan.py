@@ -78,6 +78,7 @@ class WorkspacePlan:
         self.by_attribute = self._named(lambda segment: segment.scope.attributes)
         self.by_tag = self._named(lambda segment: segment.scope.tags)
         self.by_list = self._named(lambda segment: segment.scope.lists)
+        self.by_channel = self._named(lambda segment: segment.scope.channels)
         self.gates: list[tuple[Gate, tuple[int, ...]]] = []
         for gate, document_gate in _distinct_gates(order):
             ranks = tuple(

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from engine.conditions.aggregating import NeedsHistory
+from engine.conditions.channels import SPEAKING, Consent, consent_of, status
 from engine.conditions.contact import UNTIL, Contact
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature
 from engine.conditions.instants import NEVER
 from engine.membership.attributes import CHANGES
 from engine.membership.batch import Batch
-from engine.membership.gate import CLOSING, consent_of, record_consent
+from engine.membership.gate import record_consent
 from engine.membership.judge import Change, judge
 from engine.membership.placement import split_key
 from engine.membership.plan import Plan, TypePlan, WorkspacePlan
@@ -37,11 +38,9 @@ class History(Protocol):
 
 Cause = tuple[str, str | None, str | None, int | None]
 CLOCK: Cause = ("clock", None, None, None)
-CONSENT = CLOSING | {"opt_in", "consent"}
-"""Types that say whether the contact may be mailed."""
 _MONEY = frozenset(("purchase", "refund"))
 _LISTS = frozenset(("list_added", "list_removed"))
-SPECIAL = CONSENT | _MONEY | frozenset(CHANGES)
+SPECIAL = SPEAKING | _MONEY | frozenset(CHANGES)
 """Types that do more to a contact than feed features."""
 
 
@@ -102,7 +101,7 @@ def take_fact(
         if special:
             if kind in _LISTS:
                 cause = leaving = ("list", fact.id, kind, at)
-            elif kind in CONSENT and (said := consent_of(fact)) is not None and not said[1]:
+            elif kind in SPEAKING and (said := consent_of(fact)) is not None and not said[1]:
                 leaving = ("opt_out", fact.id, kind, at)
         publish(contact, fact.contact, changes, as_of, clock, late, cause, leaving, batch)
 
@@ -143,15 +142,17 @@ def _change(workspace: WorkspacePlan, contact: Contact, fact: Fact) -> tuple[int
     change = CHANGES.get(fact.type)
     if change is not None:
         return change(contact, fact, workspace)
-    return _consent(workspace, contact, fact) if fact.type in CONSENT else ()
+    return _consent(workspace, contact, fact) if fact.type in SPEAKING else ()
 
 
 def _consent(workspace: WorkspacePlan, contact: Contact, fact: Fact) -> tuple[int, ...]:
-    """Note what a fact says of consent; the ranks of the segments whose gate it opened or closed."""
+    """Note what a fact says of consent; the ranks of the segments whose gate it opened or closed, or whose rule
+    looks at a channel of which the last word is another now."""
     said = consent_of(fact)
     if said is None:
         return ()
     before = [gate(contact.consent) for gate, _ in workspace.gates]
+    words = _words(workspace, contact.consent)
     for channel in said[0]:
         record_consent(contact, channel, fact.at, said[1])
     touched: tuple[int, ...] = ()
@@ -162,7 +163,16 @@ def _consent(workspace: WorkspacePlan, contact: Contact, fact: Fact) -> tuple[in
         elif was_open and not is_open:
             # Only those with an entry can have been in or be due; the others stay out.
             touched += tuple(rank for rank in ranks if workspace.segments[rank].key in contact.members)
+    if words:
+        for channel, word in _words(workspace, contact.consent).items():
+            if word != words[channel]:
+                touched += workspace.by_channel[channel]
     return touched
+
+
+def _words(workspace: WorkspacePlan, consent: Consent | None) -> dict[str, int | None]:
+    """The last word on each channel that some rule looks at."""
+    return {channel: None if consent is None else status(consent, channel) for channel in workspace.by_channel}
 
 
 def _mend(workspace: WorkspacePlan, contact: Contact, fact: Fact, as_of: int, history: History) -> list[Feature] | None:

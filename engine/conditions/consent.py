@@ -1,0 +1,66 @@
+"""`consent`: what the contact's last word on a channel is.
+
+Per channel the latest by `at` of `opt_out`, `block`, `complaint`, `consent revoked` against `opt_in`, `consent granted`
+decides; of two at one instant the closing one. One for all channels speaks for each. Where nobody has said anything,
+consent is unknown. `channel: all` asks for what was said for all channels at once.
+
+A segment of those who opted out needs `mailable: false`: the consent gate lets nobody else in.
+
+>>> Consents.model_validate({"consent": {"channel": "email", "is": "granted"}}).describe()
+'consent for email is granted'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from engine.conditions.channels import ALL, CHANNEL_LENGTH_MAX, consent_of, status
+from engine.conditions.contact import Contact
+from engine.conditions.document import Document
+from engine.conditions.fact import Fact
+from engine.conditions.instants import NEVER
+from engine.conditions.scope import Evaluate, Scope, Verdict
+
+STATUS = {"granted": 1, "revoked": 0, "unknown": None}
+
+
+class ConsentOptions(Document):
+    """`channel`, and what its consent must be."""
+
+    channel: Annotated[str, Field(min_length=1, max_length=CHANNEL_LENGTH_MAX)]
+    is_: Annotated[Literal["granted", "revoked", "unknown"], Field(alias="is")]
+
+
+class Consents(Document):
+    """`consent: {channel, is}`"""
+
+    consent: ConsentOptions
+
+    def compile(self, scope: Scope) -> Evaluate:
+        """The last word is the one asked for."""
+        channel, wanted = self.consent.channel, STATUS[self.consent.is_]
+        scope.channels.add(channel)
+
+        def evaluate(contact: Contact, t: int) -> Verdict:
+            return (None if contact.consent is None else status(contact.consent, channel)) is wanted, NEVER
+
+        return evaluate
+
+    def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
+        """The facts that had the last word: of one instant, all that say what counts."""
+        speaks = {ALL, self.consent.channel}
+        said = [
+            (fact, spoken[1])
+            for fact in facts
+            if (spoken := consent_of(fact)) is not None and not speaks.isdisjoint(spoken[0])
+        ]
+        last = max((fact.at for fact, _ in said), default=0)
+        words = [(fact, opening) for fact, opening in said if fact.at == last]
+        return [fact for fact, opening in words if opening == min(each for _, each in words)]
+
+    def describe(self) -> str:
+        """Plain words."""
+        return f"consent for {self.consent.channel} is {self.consent.is_}"
