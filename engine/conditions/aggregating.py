@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
-from functools import cmp_to_key, lru_cache
+from functools import cmp_to_key
 from hashlib import blake2b
 from typing import Any
 
@@ -18,76 +18,14 @@ from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature, Intake, WindowLength
 from engine.conditions.instants import NEVER
 from engine.conditions.money import MILLION, amount, millionths, within_bounds
-from engine.conditions.paths import flat, parse_path, reader_at
-from engine.conditions.values import Where, compare, compile_values, exact, number
+from engine.conditions.picking import ValueReader
+from engine.conditions.values import compare, exact, number
 
-ValueReader = Callable[[Fact], list[Any] | None]
-ValuesTest = Callable[[list[Any]], bool]
 INT_MAX = (1 << 63) - 1
 VALUE_LENGTH_MAX = 4_096
 """Characters of a text that first, last, min and max keep, so that a state stays small."""
 KEY_LENGTH_MAX = 64
 """Characters of a value that `distinct` keeps as it is."""
-
-
-def split_where(path: str, where: Where) -> tuple[Where, Where]:
-    """The tests on the event, and those that may be on elements of the list that `path` leads into."""
-    head = parse_path(path)[0]
-    inner = {tested: test for tested, test in where.items() if parse_path(tested)[0] == head}
-    return {tested: test for tested, test in where.items() if tested not in inner}, inner
-
-
-def value_reader(path: str, inner: Where) -> ValueReader:
-    """A function from a fact to the values at `path`; None for a fact that the tests of `inner` turn away.
-
-    Where the path leads into a list, each element counts that passes the tests on the same list. A purchase that
-    refunds
-    have lessened shows what is left as its `amount`.
-    """
-    parts = parse_path(path)
-    tests = [(parse_path(tested), compile_values(test)) for tested, test in inner.items()]
-    own = reader_at(parts)
-    of_amount = parts == ("amount",)
-
-    def read(fact: Fact) -> list[Any] | None:
-        if not tests:
-            found = own(fact.properties)
-        else:
-            found = _picked(fact.properties, parts, tests)
-            if not found and not all(passes(_reader(tested)(fact.properties)) for tested, passes in tests):
-                return None
-        return [amount(fact.left)] if found and fact.left is not None and of_amount else found
-
-    return read
-
-
-@lru_cache(maxsize=1_024)
-def _reader(parts: tuple[str, ...]) -> Callable[[Any], list[Any]]:
-    return reader_at(parts) if parts else (lambda value: flat([value]))
-
-
-def _picked(source: Any, of: tuple[str, ...], tests: list[tuple[tuple[str, ...], ValuesTest]]) -> list[Any]:
-    """The values at `of` below `source`; in a list those of the elements that pass the tests on that list."""
-    depth, value = 0, source
-    while type(value) is not list and depth < len(of):
-        value = value.get(of[depth]) if type(value) is dict else None
-        depth += 1
-    if type(value) is not list:
-        holds = all(passes(_read(source, tested)) for tested, passes in tests)
-        return flat([value]) if holds else []
-    same: list[tuple[tuple[str, ...], ValuesTest]] = []
-    other: list[tuple[tuple[str, ...], ValuesTest]] = []
-    for tested, passes in tests:
-        on_list = tested[:depth] == of[:depth] and (len(tested) > depth or len(of) == depth)
-        (same if on_list else other).append((tested, passes))
-    if not all(passes(_read(source, tested)) for tested, passes in other):
-        return []
-    rest = [(tested[depth:], passes) for tested, passes in same]
-    return [found for element in value for found in _picked(element, of[depth:], rest)]
-
-
-def _read(source: Any, parts: tuple[str, ...]) -> list[Any]:
-    return _reader(parts)(source) if not parts or type(source) is dict else []
 
 
 def storable(value: Any) -> Any:

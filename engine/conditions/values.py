@@ -14,7 +14,16 @@ from fractions import Fraction
 from typing import Annotated, Any
 
 import re2  # type: ignore[import-untyped]
-from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from engine.conditions.document import CHILDREN_MAX, Document, Path, mistake
 from engine.conditions.instants import parse_instant
@@ -42,8 +51,10 @@ ScalarField = (
 Scalars = Annotated[list[ScalarField], Field(min_length=1, max_length=CHILDREN_MAX)]
 OPERATORS = (
     "eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between",
-    "contains", "icontains", "starts_with", "ends_with", "matches", "exists",
+    "contains", "icontains", "starts_with", "ends_with", "matches", "exists", "any_item",
 )  # fmt: skip
+ITEM_DEPTH_MAX = 5
+"""How deep `any_item` may stand in `any_item`, the outermost counted."""
 
 
 class Test(Document):
@@ -68,6 +79,7 @@ class Test(Document):
     ends_with: Annotated[StrictStr, Field(max_length=TEXT_MAX)] | None = None
     matches: Annotated[StrictStr, Field(max_length=256)] | None = None
     exists: StrictBool | None = None
+    any_item: Annotated[Where, Field(min_length=1, max_length=CHILDREN_MAX)] | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> Test:
@@ -78,13 +90,21 @@ class Test(Document):
                 hint = (
                     "write it in the syntax of RE2, which takes time in proportion to the text (no look-around, no \\1)"
                 )
-                raise mistake("regex", f"{self.matches!r} is not a regular expression ({error})", hint) from None
+                problem = f"{self.matches!r} is not a regular expression ({error})"
+                raise mistake("regex", problem, hint, at=("matches",)) from None
+        if _item_depth(self) > ITEM_DEPTH_MAX:
+            problem = f"any_item stands in any_item more than {ITEM_DEPTH_MAX} deep"
+            raise mistake("any_item", problem, "ask it of fewer lists within lists", at=("any_item",))
         return self
 
     def operators(self) -> list[tuple[str, Any]]:
         """The operators that are set, in the order of the reference."""
         found = ((name, getattr(self, "in_" if name == "in" else name)) for name in OPERATORS)
         return [(name, value) for name, value in found if value is not None]
+
+
+def _item_depth(test: Test) -> int:
+    return 0 if test.any_item is None else 1 + max(map(_item_depth, test.any_item.values()))
 
 
 def _short_form(value: Any) -> Any:
@@ -122,6 +142,18 @@ def _spelled_once(value: Any) -> Any:
 
 Where = Annotated[dict[Path, AnyTest], BeforeValidator(_spelled_once)]
 """Tests by path, all of which hold."""
+Test.model_rebuild()
+
+
+def _of_a_figure(test: Test) -> Test:
+    if test.any_item is not None:
+        hint = "any_item asks for an element of a list of objects: it belongs into where or profile"
+        raise mistake("any_item", "a figure has no items", hint, at=("any_item",))
+    return test
+
+
+FigureTest = Annotated[Test, BeforeValidator(_short_form), AfterValidator(_of_a_figure)]
+"""A test of one figure, such as the `is` of aggregates."""
 
 
 def pattern(text: str) -> Any:
@@ -248,11 +280,17 @@ NEGATIONS = {"ne": "eq", "not_in": "in"}
 
 
 def compile_values(test: Test) -> Callable[[list[Any]], bool]:
-    """A function over all values found at a path: a list matches if any element does; `ne` and `not_in` negate that."""
+    """A function over all values found at a path: a list matches if any element does; `ne` and `not_in` negate that.
+
+    `any_item` asks all its tests of one value that is an object: of one element, then, where the path leads to a list.
+    """
     parts: list[Callable[[list[Any]], bool]] = []
     for name, operand in test.operators():
         if name == "exists":
             parts.append((lambda values: bool(values)) if operand else (lambda values: not values))
+            continue
+        if name == "any_item":
+            parts.append(_some_of(_item(operand)))
             continue
         check = _operator(NEGATIONS.get(name, name), operand)
         parts.append(_none_of(check) if name in NEGATIONS else _some_of(check))
@@ -278,6 +316,12 @@ def _none_of(check: Check) -> Callable[[list[Any]], bool]:
     return none
 
 
+def _item(where: Where) -> Check:
+    """Whether a value is an object that passes all tests."""
+    passes = compile_where(where)
+    return lambda value: type(value) is dict and (passes is None or passes(value))
+
+
 def compile_where(where: Where) -> PropertyTest | None:
     """A function over an event's properties, or None where there is nothing to test."""
     parts = [(reader(path), compile_values(test)) for path, test in where.items()]
@@ -291,7 +335,11 @@ def compile_where(where: Where) -> PropertyTest | None:
 
 def plain(test: Test) -> dict[str, Any]:
     """The test as plain JSON, for identities and canonical forms."""
-    return dict(test.operators())
+    return {name: _plain_where(value) if name == "any_item" else value for name, value in test.operators()}
+
+
+def _plain_where(where: Where) -> dict[str, Any]:
+    return {path: plain(test) for path, test in where.items()}
 
 
 def words(test: Test) -> str:
@@ -306,12 +354,21 @@ def words(test: Test) -> str:
     for name, operand in test.operators():
         if name == "exists":
             parts.append("is set" if operand else "is not set")
+        elif name == "any_item":
+            parts.append(f"has an item{where_words(operand)}")
         elif name == "between":
-            parts.append(f"is between {operand[0]} and {operand[1]}")
+            parts.append(f"is between {_value_words(operand[0])} and {_value_words(operand[1])}")
         else:
-            value = ", ".join(map(str, operand)) if isinstance(operand, list) else str(operand)
+            value = ", ".join(map(_value_words, operand)) if isinstance(operand, list) else _value_words(operand)
             parts.append(f"{said[name]} {value}")
     return " and ".join(parts)
+
+
+def _value_words(value: Scalar) -> str:
+    """A value as it is written: yes and no for truth, quotes only around what would not be seen."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) and value.strip() == value != "" else json.dumps(value, ensure_ascii=False)
 
 
 def where_words(where: Where) -> str:
@@ -321,6 +378,4 @@ def where_words(where: Where) -> str:
 
 def where_identity(where: Where) -> str:
     """The same text for the same tests, whatever their order."""
-    return json.dumps(
-        {path: plain(test) for path, test in where.items()}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
+    return json.dumps(_plain_where(where), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

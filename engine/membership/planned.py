@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.conditions.aggregating import EverValue, value_reader
+from engine.conditions.aggregating import EverValue
 from engine.conditions.contact import Contact
 from engine.conditions.feature import Feature, digest, intake_of
 from engine.conditions.instants import NEVER
 from engine.conditions.paths import parse_path, path_text
+from engine.conditions.picking import value_reader
 from engine.conditions.profile import attribute_reader
 from engine.conditions.scope import Scope, Verdict
 from engine.conditions.values import where_identity

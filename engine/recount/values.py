@@ -114,27 +114,12 @@ def _between(values: Sequence[Any], operand: Sequence[Any]) -> bool:
     return any(_OPERATORS["gte"]([value], low) and _OPERATORS["lte"]([value], high) for value in opened(values))
 
 
-def _contains(values: Sequence[Any], operand: Any) -> bool:
-    for value in values:
-        if isinstance(value, list) and _any_equal(value, operand):
-            return True
-        if isinstance(value, str) and isinstance(operand, str) and operand in value:
-            return True
-    return False
-
-
-def _folded(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_folded(element) for element in value]
-    return value.casefold() if isinstance(value, str) else value
-
-
 def _of_text(meets: Callable[[str, str], bool]) -> Callable[[Sequence[Any], Any], bool]:
     return lambda values, operand: any(isinstance(value, str) and meets(value, operand) for value in opened(values))
 
 
 def _any_item(values: Sequence[Any], operand: Mapping[str, Any]) -> bool:
-    return any(all_hold(operand, element) for value in values if isinstance(value, list) for element in value)
+    return any(isinstance(element, dict) and all_hold(operand, element) for element in opened(values))
 
 
 _OPERATORS: dict[str, Callable[[Sequence[Any], Any], bool]] = {
@@ -147,12 +132,12 @@ _OPERATORS: dict[str, Callable[[Sequence[Any], Any], bool]] = {
     "lt": _ordered(lambda value, operand: bool(value < operand)),
     "lte": _ordered(lambda value, operand: bool(value <= operand)),
     "between": _between,
-    "contains": _contains,
-    "icontains": lambda values, operand: _contains(_folded(list(values)), _folded(operand)),
+    "contains": _of_text(lambda value, operand: operand in value),
+    "icontains": _of_text(lambda value, operand: operand.casefold() in value.casefold()),
     "starts_with": _of_text(lambda value, operand: value.startswith(operand)),
     "ends_with": _of_text(lambda value, operand: value.endswith(operand)),
     "matches": _of_text(lambda value, operand: re.search(operand, value) is not None),
-    "exists": lambda values, operand: bool(values) is operand,
+    "exists": lambda values, operand: any(value is not None for value in opened(values)) is operand,
     "any_item": _any_item,
 }
 
@@ -182,12 +167,21 @@ def picked(value: Any, of: Path, tests: Sequence[tuple[Path, Any]]) -> list[Any]
     depth = _depth_of_list(value, of)
     if depth is None:
         return reach(value, of) if all(holds(test, reach(value, path)) for path, test in tests) else []
+    tests = [single for path, test in tests for single in _item_apart(path, test)]
     same = [(path, test) for path, test in tests if _is_on_elements(path, test, of, depth)]
     other = [(path, test) for path, test in tests if not _is_on_elements(path, test, of, depth)]
     if not all(holds(test, reach(value, path)) for path, test in other):
         return []
     inner = [pair for path, test in same for pair in _asked_of_element(path[depth:], test)]
     return [found for element in reach(value, of[:depth])[0] for found in picked(element, of[depth:], inner)]
+
+
+def _item_apart(path: Path, test: Any) -> list[tuple[Path, Any]]:
+    """`any_item` and the operators beside it as two tests: the one asks of elements, the others of the whole."""
+    if not isinstance(test, dict) or "any_item" not in test or len(test) == 1:
+        return [(path, test)]
+    beside = {name: operand for name, operand in test.items() if name != "any_item"}
+    return [(path, {"any_item": test["any_item"]}), (path, beside)]
 
 
 def _depth_of_list(value: Any, of: Path) -> int | None:
@@ -209,5 +203,6 @@ def _is_on_elements(path: Path, test: Any, of: Path, depth: int) -> bool:
 
 def _asked_of_element(path: Path, test: Any) -> list[tuple[Path, Any]]:
     if not path and isinstance(test, dict) and set(test) == {"any_item"}:
-        return [(path_of(inner), inner_test) for inner, inner_test in test["any_item"].items()]
+        an_object: list[tuple[Path, Any]] = [((), {"any_item": {}})]
+        return an_object + [(path_of(inner), inner_test) for inner, inner_test in test["any_item"].items()]
     return [(path, test)]

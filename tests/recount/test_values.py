@@ -20,6 +20,7 @@ ORDER = {
     "a.b": {"c": 1},
     "none": None,
     "empty": [],
+    "nested": [[{"x": [{"y": 1, "z": 2}, {"y": 2, "z": 3}]}]],
     "tags": ["promo-x", "Vip"],
     "items": [{"category": "tea", "price": 40}, {"category": "mugs", "price": "50"}],
 }
@@ -43,7 +44,8 @@ ORDER = {
         ('["a.b"].c', 1, True),
         ("a.b.c", 1, False),
         ("none", {"exists": False}, True),
-        ("empty", {"exists": True}, True),
+        ("empty", {"exists": True}, False),  # of a list, some element
+        ("empty", {"exists": False}, True),
         ("missing", {"ne": 5}, True),
         ("missing", {"not_in": [5]}, True),
         ("missing", {"lt": 5}, False),
@@ -54,7 +56,8 @@ ORDER = {
         ("items.price", {"between": [41, 49]}, False),
         ("items.price", {"between": [50, 60]}, True),
         ("items.category", {"contains": "ea"}, True),
-        ("tags", {"contains": "promo"}, False),
+        ("tags", {"contains": "promo"}, True),
+        ("tags", {"contains": "vip"}, False),
         ("tags", {"contains": "promo-x"}, True),
         ("tags", {"icontains": "vip"}, True),
         ("tags", {"starts_with": "promo"}, True),
@@ -66,6 +69,10 @@ ORDER = {
         ("amount", {"starts_with": "12"}, False),
         ("items", {"any_item": {"category": "tea", "price": {"gt": 45}}}, False),
         ("items", {"any_item": {"category": "mugs", "price": {"gt": 45}}}, True),
+        ("tags", {"any_item": {"category": {"ne": "tea"}}}, False),
+        ('["a.b"]', {"any_item": {"c": 1}}, True),
+        ("nested", {"any_item": {"x": {"any_item": {"y": 1, "z": 2}}}}, True),
+        ("nested", {"any_item": {"x": {"any_item": {"y": 1, "z": 3}}}}, False),
     ],
 )
 def test_a_test_on_properties(path: str, test: Any, answer: bool) -> None:
