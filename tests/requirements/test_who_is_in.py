@@ -199,3 +199,40 @@ def test_r47_many_purchases_or_high_spend() -> None:
     seen = given(segment, facts).replayed()
     assert seen.members("best") == {"many", "high"}
     assert seen.told("many") == ["enter best 2026-01-03T00:00:00.000Z event"]
+
+
+def test_r01_three_rows_of_an_upload_one_of_them_twice_are_two_members() -> None:
+    # As far as facts go: one row is one list_added fact. The bad row has no contact, and the rest load.
+    rows = [
+        fact("2026-01-01", "list_added", phone, named=f"upload-7/{line}", list="fair")
+        for line, phone in enumerate(("+7900", "+7901", "+7900"), 2)
+    ]
+    bad = b'{"id": "upload-7/5", "type": "list_added", "at": "2026-01-01T00:00:00Z", "properties": {"list": "fair"}}'
+    seen = given("segment: fair\nwhen: {in_list: fair}", [*rows[:2], bad, rows[2]]).replayed()
+    assert seen.members("fair") == {"+7900", "+7901"}
+    assert len(seen.transitions) == 2
+    assert "events.jsonl:3:" in seen.errors
+    assert "contact is missing" in seen.errors
+
+
+def test_r23_a_click_sets_a_tag_and_the_segment_on_it_is_entered_at_once() -> None:
+    facts = [
+        fact("2026-01-01T10:00Z", "click", button="Women"),
+        fact("2026-01-01T10:00Z", "tags_added", tags=["women"]),
+    ]
+    segments = "segment: pressed\nwhen: {did: {event: click, where: {button: Women}}}\n---\n"
+    segments += "segment: women\nwhen: {tags: {any: women}}"
+    assert given(segments, facts).replayed().told() == [
+        "enter pressed 2026-01-01T10:00:00.000Z event",
+        "enter women 2026-01-01T10:00:00.000Z event",
+    ]
+
+
+def test_r59_interest_as_a_score_of_the_last_clicks() -> None:
+    segment = "segment: tea\nwhen: {did: {event: click, where: {category: tea}, of_last: 4, count: {gte: 2}}}"
+    seen_in_turn = ("tea", "mugs", "tea", "mugs", "mugs", "mugs")
+    clicks = [fact(f"2026-01-0{day}", "click", category=kind) for day, kind in enumerate(seen_in_turn, 1)]
+    assert given(segment, clicks).replayed("2027-01-01").told() == [
+        "enter tea 2026-01-03T00:00:00.000Z event",
+        "exit tea 2026-01-05T00:00:00.000Z event",
+    ]
