@@ -99,7 +99,12 @@ def count_feature(intake: Intake, identity: str, window: WindowLength, highest: 
 
 def count_verdict(feature: WindowCount | LastEnd | EverCount, test: Test, highest: int) -> Evaluate:
     """The verdict whether the feature's count passes the test."""
-    key, passes = feature.key, truths(test, highest)
+    return verdict_of_count(feature, truths(test, highest))
+
+
+def verdict_of_count(feature: WindowCount | LastEnd | EverCount, passes: list[bool]) -> Evaluate:
+    """The verdict `passes[count]` of the feature's count; counts beyond the list are as its last."""
+    key, highest = feature.key, len(passes) - 1
     if isinstance(feature, EverCount):
 
         def ever(contact: Contact, t: int) -> Verdict:
