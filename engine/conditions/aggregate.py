@@ -11,7 +11,7 @@ element counts that passes the tests on the same list.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -22,10 +22,13 @@ from engine.conditions.aggregating import (
     WindowEnds,
     WindowTotal,
     WindowValues,
+    extreme,
 )
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, InstantText, Path, Window
+from engine.conditions.evidence import counted
 from engine.conditions.example import Example
+from engine.conditions.fact import Fact
 from engine.conditions.feature import EventDocument, event_words, intake_of
 from engine.conditions.instants import NEVER
 from engine.conditions.money import MILLION
@@ -78,6 +81,21 @@ class Aggregate(Document):
         if options.fn in ("first", "last"):
             return _of_values(passes, scope.share(WindowEnds(options.fn, intake, identity, read, window)))
         return _of_values(passes, scope.share(WindowValues(options.fn, intake, identity, read, window)))
+
+    def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
+        """The events that have the property; of first, last, min and max the one that has the value."""
+        options = self.aggregate
+        outer, inner = split_where(options.of, options.where)
+        intake, _ = intake_of(options.event, outer, scope.calendar, options.since, options.until)
+        read = value_reader(options.of, inner)
+        window = scope.window(options.within) if options.within is not None else None
+        found = [(fact, read(fact)) for fact in counted(intake, window, facts, t)]
+        if options.fn == "last":
+            return [fact for fact, values in found if values is not None][-1:]
+        having = [fact for fact, values in found if values]
+        if options.fn in ("min", "max"):
+            return extreme(options.fn, having, read)[:1]
+        return having[:1] if options.fn == "first" else having
 
     def describe(self) -> str:
         """Plain words."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import cmp_to_key
@@ -339,6 +339,12 @@ class WindowEnds(Feature):
             if end > t:
                 return [] if found is None else [found], end
         return [], NEVER
+
+
+def extreme(fn: str, facts: Sequence[Fact], read: ValueReader) -> list[Fact]:
+    """The facts that have the least (`min`) or the greatest (`max`) number of them all."""
+    best = _best(fn, _numeric(value for fact in facts for value in read(fact) or ()))
+    return [fact for fact in facts for value in _numeric(read(fact) or ()) if best and _order(value, best[0]) == 0]
 
 
 def _best(fn: str, values: list[Any]) -> list[Any]:

@@ -4,9 +4,9 @@
 last of
 its true parts; otherwise the earliest part decides (DESIGN.md 4).
 
->>> from engine.definitions import parse_segment
->>> tea, lately = "{event: purchase, where: {items.category: tea}}", "{event: purchase, where: {items.category: tea}, within: P3M}"
->>> parse_segment(f"segment: tea-again\nwhen: {{all: [did: {tea}, not: {{did: {lately}}}]}}").when.describe()
+>>> from engine.conditions.registry import AllOf
+>>> tea = {"event": "purchase", "where": {"items.category": "tea"}}
+>>> AllOf.model_validate({"all": [{"did": tea}, {"not": {"did": {**tea, "within": "P3M"}}}]}).describe()
 'bought tea at least once, but not in the last 3 months'
 """
 

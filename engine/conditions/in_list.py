@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document
+from engine.conditions.evidence import last_naming, listed
 from engine.conditions.example import Example
+from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
 
@@ -32,6 +35,10 @@ class InList(Document):
             return entry is not None and entry[1] == 1, NEVER
 
         return evaluate
+
+    def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
+        """The last fact about the list."""
+        return last_naming(facts, ("list_added", "list_removed"), (self.in_list,), listed("list"))
 
     def describe(self) -> str:
         """Plain words."""

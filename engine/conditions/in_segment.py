@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from pydantic import Field
 from engine.conditions.contact import SEQUENCE, UNTIL, Contact
 from engine.conditions.document import Document
 from engine.conditions.example import Example
+from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
 
@@ -32,6 +34,10 @@ class InSegment(Document):
             return (False, NEVER) if entry is None else (entry[SEQUENCE] & 1 == 1, entry[UNTIL])
 
         return evaluate
+
+    def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
+        """None of its own: it rests on what the other segment's answer rests on."""
+        return []
 
     def describe(self) -> str:
         """Plain words."""

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field, model_validator
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, Window, mistake
 from engine.conditions.example import Example
+from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
 from engine.conditions.wording import duration_words
@@ -51,6 +54,10 @@ class Known(Document):
             return (young, end) if t < end else (not young, NEVER)
 
         return evaluate
+
+    def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
+        """The earliest fact."""
+        return list(facts[:1])
 
     def describe(self) -> str:
         """Plain words."""

@@ -11,12 +11,14 @@ True at t when some `after` event at a has a + within ≤ t (< a + within + for)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, Path, Window
+from engine.conditions.evidence import in_turn
 from engine.conditions.example import Example
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature, Intake, WindowLength, event_words, intake_of
@@ -120,6 +122,24 @@ class Missed(Document):
             return (True, last_gone) if last_gone >= 0 else (False, next_due)
 
         return evaluate
+
+    def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
+        """The `after` events that are held against the contact; where there are none, those still waited for."""
+        options = self.missed
+        after, _ = intake_of(options.after.event, options.after.where, scope.calendar, role=AFTER)
+        expect, _ = intake_of(options.expect.event, options.expect.where, scope.calendar, role=EXPECT)
+        within, match = scope.window(options.within), matcher(options.match)
+        for_ = scope.window(options.for_) if options.for_ is not None else None
+        unmet: list[Fact] = []
+        for fact, role in in_turn(facts, (after, expect)):
+            agreed = match(fact)
+            if role == AFTER:
+                unmet.append(fact)
+            elif agreed is not None:
+                unmet = [each for each in unmet if match(each) != agreed]
+        due = [each for each in unmet if within.end(each.at) <= t]
+        held = [each for each in due if for_ is None or for_.end(within.end(each.at)) > t]
+        return held or [each for each in unmet if within.end(each.at) > t]
 
     def describe(self) -> str:
         """Plain words."""

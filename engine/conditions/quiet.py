@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from engine.conditions.contact import Contact
 from engine.conditions.counting import LastEnd
 from engine.conditions.document import Document, Window
+from engine.conditions.evidence import counted
 from engine.conditions.example import Example
+from engine.conditions.fact import Fact
 from engine.conditions.feature import EventDocument, event_words, intake_of
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
@@ -48,6 +52,14 @@ class Quiet(Document):
             return (False, end) if t < end else (True, NEVER)
 
         return evaluate
+
+    def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
+        """The last such event where it is too recent; the earliest fact where the contact is not known for so long."""
+        window = scope.window(self.quiet.for_)
+        intake, _ = intake_of(self.quiet.event, self.quiet.where, scope.calendar)
+        recent = counted(intake, window, facts, t)[-1:]
+        young = [fact for fact in facts[:1] if window.end(fact.at) > t and fact not in recent]
+        return young + recent
 
     def describe(self) -> str:
         """Plain words."""

@@ -10,12 +10,14 @@ a row".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, Path, Span
+from engine.conditions.evidence import in_turn
 from engine.conditions.example import Example
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature, Intake, WindowLength, event_words, intake_of
@@ -137,6 +139,30 @@ class Streak(Document):
             return run >= wanted, until
 
         return evaluate
+
+    def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
+        """The run as far as it goes, and where it is too short the answered event and the answer that end it."""
+        options = self.streak
+        of, _ = intake_of(options.of.event, options.of.where, scope.calendar, role=OF)
+        without, _ = intake_of(options.without.event, options.without.where, scope.calendar, role=WITHOUT)
+        match, answers = matcher(options.match), dict[int, Fact]()
+        asked: list[Fact] = []
+        for fact, role in in_turn(facts, (of, without)):
+            if role == OF:
+                asked.append(fact)
+            elif (agreed := match(fact)) is not None:
+                for place, each in enumerate(asked):
+                    if match(each) == agreed:
+                        answers.setdefault(place, fact)
+        grace = scope.window(options.grace) if options.grace is not None else None
+        run: list[Fact] = []
+        for place in range(len(asked) - 1, -1, -1):
+            if grace is not None and grace.end(asked[place].at) > t:
+                continue
+            if place in answers:
+                return [asked[place], answers[place], *run[::-1]] if len(run) < options.at_least else run[::-1]
+            run.append(asked[place])
+        return run[::-1]
 
     def describe(self) -> str:
         """Plain words."""

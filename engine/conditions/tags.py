@@ -8,11 +8,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field, model_validator
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, Texts, mistake
+from engine.conditions.evidence import last_naming, listed
 from engine.conditions.example import Example
+from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
 
@@ -62,6 +66,12 @@ class Tags(Document):
             return truth, NEVER
 
         return evaluate
+
+    def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
+        """The last fact about each of the tags."""
+        options = self.tags
+        names = {name for texts in (options.any_, options.all_, options.none_) for name in texts or ()}
+        return last_naming(facts, ("tags_added", "tags_removed"), names, listed("tags"))
 
     def describe(self) -> str:
         """Plain words."""

@@ -13,7 +13,7 @@ def describe(segment: Segment) -> str:
 
     >>> from engine.definitions import parse_segment
     >>> describe(parse_segment("segment: buyers\\nmailable: false\\nwhen: {did: {event: purchase, within: P30D}}"))
-    'did purchase, within P30D; also those who opted out'
+    'bought something in the last 30 days; also those who opted out'
     """
     parts = []
     if segment.when is not None:

@@ -162,7 +162,7 @@ async def test_segments_are_listed_and_shown_in_plain_words() -> None:
     _, listed = await group.get("/segments")
     row = listed["segments"][0]
     assert (row["segment"], row["name"], row["version"]) == ("buyers", "Buyers", 3)
-    assert row["conditions"] == "did purchase, within P30D"
+    assert row["conditions"] == "bought something in the last 30 days"
     assert await group.get("/segments", workspace="other") == (200, {"segments": []})
     _, shown = await group.get("/segments/buyers")
     assert shown["definition"]["when"]["did"]["within"] == "P30D"

@@ -39,7 +39,7 @@ def test_check_lists_what_is_there_in_plain_words(
 ) -> None:
     assert main.run(["segments", "check", folder(a=BUYERS, b=LAPSED), "-o", "json"]) == 0
     told = capsys.readouterr()
-    assert next(row["conditions"] for row in json.loads(told.out)) == "did purchase, within P30D"
+    assert next(row["conditions"] for row in json.loads(told.out)) == "bought something in the last 30 days"
     assert told.err == "2 definitions are sound\n"
 
 
@@ -154,7 +154,11 @@ def test_list_and_show_what_is_in_force(desk: Desk) -> None:
     desk.apply("--author", "anna")
     _, out, _ = desk.run("list", "-o", "jsonl")
     (row,) = [each for each in map(json.loads, out.splitlines()) if each["workspace"] == desk.workspace]
-    assert (row["segment"], row["name"], row["conditions"]) == ("buyers", "Buyers", "did purchase, within P30D")
+    assert (row["segment"], row["name"], row["conditions"]) == (
+        "buyers",
+        "Buyers",
+        "bought something in the last 30 days",
+    )
     code, out, _ = desk.run("show", "buyers", "--workspace", desk.workspace)
     assert code == 0
     assert "# version: 1\n# author: anna\n" in out
