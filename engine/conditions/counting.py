@@ -8,6 +8,7 @@ the greatest number that the test can tell apart; without a window it is a plain
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Iterable
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import COUNT_MAX, mistake
@@ -78,10 +79,13 @@ def highest_asked(test: Test) -> int:
     highest = 0
     for name, operand in test.operators():
         if name not in ("eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between"):
-            raise mistake("count", f"{name} does not fit a count", "use eq ne in not_in gt gte lt lte between")
-        for each in operand if isinstance(operand, list) else [operand]:
+            problem, hint = f"{name} does not fit a count", "use eq ne in not_in gt gte lt lte between"
+            raise mistake("count", problem, hint, at=(name,))
+        several = isinstance(operand, list)
+        for index, each in enumerate(operand if several else [operand]):
             if type(each) is not int or not 0 <= each <= COUNT_MAX:
-                raise mistake("count", f"{each!r} is not a count", f"a count is a whole number from 0 to {COUNT_MAX}")
+                hint = f"a count is a whole number from 0 to {COUNT_MAX}"
+                raise mistake("count", f"{each!r} is not a count", hint, at=(name, index) if several else (name,))
             highest = max(highest, each if name in ("gte", "lt") else each + 1)
     return max(highest, 1)
 
@@ -148,3 +152,31 @@ def verdict_of_count(feature: WindowCount | LastEnd | EverCount, passes: list[bo
         return now, NEVER
 
     return between
+
+
+def verdict_of_spans(spans: Iterable[tuple[int, int]], passes: list[bool], t: int) -> Verdict:
+    """The verdict `passes[count]` at `t` of the number of spans [start, end) that hold `t`; counts beyond the list are
+    as its last.
+
+    >>> verdict_of_spans([(0, 10), (5, 20), (7, 20)], [False, False, True], 3)
+    (False, 5)
+    >>> verdict_of_spans([(0, 10), (5, 20), (7, 20)], [False, False, True], 5)
+    (True, 20)
+    """
+    count, highest = 0, len(passes) - 1
+    changes: dict[int, int] = {}
+    for start, end in spans:
+        if end <= t or end <= start:
+            continue
+        if start <= t:
+            count += 1
+        else:
+            changes[start] = changes.get(start, 0) + 1
+        if end < NEVER:
+            changes[end] = changes.get(end, 0) - 1
+    now = passes[min(count, highest)]
+    for instant in sorted(changes):
+        count += changes[instant]
+        if passes[min(count, highest)] is not now:
+            return now, instant
+    return now, NEVER
