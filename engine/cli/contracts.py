@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from engine.conditions import document as parts
-from engine.conditions import matching, values
+from engine.conditions import held, matching, values
 from engine.definitions import Segment
 from engine.definitions import document as segments
 from engine.membership.facts import CONTACT_BYTES_MAX, ID_BYTES_MAX, TYPE_BYTES_MAX, WORKSPACE_BYTES_MAX
@@ -176,8 +176,9 @@ def _pattern(pattern: str, **more: Any) -> Callable[[JsonSchemaValue], JsonSchem
 
 _REWRITES: Final[Mapping[Any, Callable[[JsonSchemaValue], JsonSchemaValue]]] = {
     parts._as_list: _one_or_list,
-    values._short_form: _value_or_test,
+    values.short_form: _value_or_test,
     matching._short_form: _named_events,
+    held._short_form: lambda inner: {"anyOf": [{"type": "string", "format": "duration", "examples": ["P7D"]}, inner]},
     segments._segment_id: _pattern(f"^{segments._ID.pattern}$", maxLength=segments.SEGMENT_ID_MAX),
     segments._workspace: _pattern(f"^{segments._WORKSPACE.pattern}$"),
     segments._timezone: lambda inner: {**inner, "examples": ["UTC", "Europe/Moscow"]},

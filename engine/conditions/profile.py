@@ -1,22 +1,34 @@
-"""`profile`: tests of the contact's attributes, all of which hold.
+"""`profile`: tests of the contact's attributes, all of which hold; tests of dates (dates.py) come and go with time.
 
 >>> Profile.model_validate({"profile": {"city": "Petersburg"}}).describe()
 'city is Petersburg'
+>>> Profile.model_validate({"profile": {"birthday": {"anniversary": {"before": "P7D"}}}}).describe()
+'birthday has its anniversary in the next 7 days'
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from engine.conditions.contact import Contact
-from engine.conditions.document import CHILDREN_MAX, Document
+from engine.conditions.dates import AttributeTest, DateVerdict, attribute_words, date_verdicts
+from engine.conditions.document import CHILDREN_MAX, Document, Path
+from engine.conditions.evidence import attribute_facts
+from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.conditions.paths import parse_path, reader_at
 from engine.conditions.scope import Evaluate, Scope, Verdict
-from engine.conditions.values import Where, compile_values, words
+from engine.conditions.values import compile_values, short_form, spelled_once
+
+Attributes = Annotated[
+    dict[Path, Annotated[AttributeTest, BeforeValidator(short_form)]],
+    Field(min_length=1, max_length=CHILDREN_MAX),
+    BeforeValidator(spelled_once),
+]
+"""Tests by path, all of which hold."""
 
 
 def attribute_reader(path: str) -> Callable[[Contact], list[Any]]:
@@ -34,14 +46,18 @@ def attribute_reader(path: str) -> Callable[[Contact], list[Any]]:
 class Profile(Document):
     """`profile: {path: test}`"""
 
-    profile: Annotated[Where, Field(min_length=1, max_length=CHILDREN_MAX)]
+    profile: Attributes
 
     def compile(self, scope: Scope) -> Evaluate:
         """Every test holds."""
         tests = []
+        dated: list[tuple[Callable[[Contact], list[Any]], DateVerdict]] = []
         for path, test in self.profile.items():
             scope.attributes.add(parse_path(path)[0])
-            tests.append((attribute_reader(path), compile_values(test)))
+            read = attribute_reader(path)
+            if test.operators():
+                tests.append((read, compile_values(test)))
+            dated += [(read, verdict) for verdict in date_verdicts(test, scope.calendar.zone)]
 
         def evaluate(contact: Contact, t: int) -> Verdict:
             for read, passes in tests:
@@ -49,8 +65,27 @@ class Profile(Document):
                     return False, NEVER
             return True, NEVER
 
-        return evaluate
+        if not dated:
+            return evaluate
+
+        def evaluate_dates(contact: Contact, t: int) -> Verdict:
+            if not evaluate(contact, t)[0]:
+                return False, NEVER
+            earliest, last = NEVER, -1
+            for read, verdict in dated:
+                truth, until = verdict(read(contact), t)
+                if truth:
+                    earliest = min(earliest, until)
+                else:
+                    last = max(last, until)
+            return (True, earliest) if last < 0 else (False, last)
+
+        return evaluate_dates
+
+    def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
+        """The facts that set the tested attributes, or took them away."""
+        return attribute_facts(facts, {parse_path(path)[0] for path in self.profile})
 
     def describe(self) -> str:
         """Plain words."""
-        return " and ".join(f"{path} {words(test)}" for path, test in self.profile.items())
+        return " and ".join(f"{path} {attribute_words(test)}" for path, test in self.profile.items())

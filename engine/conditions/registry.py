@@ -12,12 +12,15 @@ from engine.conditions.aggregate import Aggregate
 from engine.conditions.boolean import AllOf, AnyOf, NoneOf, Not
 from engine.conditions.consent import Consents
 from engine.conditions.did import Did
+from engine.conditions.held import Held
 from engine.conditions.in_list import InList
 from engine.conditions.in_segment import InSegment
 from engine.conditions.known import Known
+from engine.conditions.local_time import LocalTime
 from engine.conditions.missed import Missed
 from engine.conditions.profile import Profile
 from engine.conditions.quiet import Quiet
+from engine.conditions.rfm import Rfm
 from engine.conditions.sample import Sample
 from engine.conditions.streak import Streak
 from engine.conditions.tags import Tags
@@ -30,14 +33,17 @@ NAMES = (
     "did",
     "aggregate",
     "profile",
+    "held",
     "tags",
     "in_list",
     "known",
     "quiet",
     "streak",
     "missed",
+    "rfm",
     "sample",
     "in_segment",
+    "local_time",
     "consent",
 )
 TAG = "\0"
@@ -60,14 +66,17 @@ Condition = Annotated[
     | Annotated[Did, Tag(TAG + "did")]
     | Annotated[Aggregate, Tag(TAG + "aggregate")]
     | Annotated[Profile, Tag(TAG + "profile")]
+    | Annotated[Held, Tag(TAG + "held")]
     | Annotated[Tags, Tag(TAG + "tags")]
     | Annotated[InList, Tag(TAG + "in_list")]
     | Annotated[Known, Tag(TAG + "known")]
     | Annotated[Quiet, Tag(TAG + "quiet")]
     | Annotated[Streak, Tag(TAG + "streak")]
     | Annotated[Missed, Tag(TAG + "missed")]
+    | Annotated[Rfm, Tag(TAG + "rfm")]
     | Annotated[Sample, Tag(TAG + "sample")]
     | Annotated[InSegment, Tag(TAG + "in_segment")]
+    | Annotated[LocalTime, Tag(TAG + "local_time")]
     | Annotated[Consents, Tag(TAG + "consent")],
     Discriminator(_kind),
 ]

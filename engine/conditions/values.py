@@ -57,6 +57,10 @@ ITEM_DEPTH_MAX = 5
 """How deep `any_item` may stand in `any_item`, the outermost counted."""
 
 
+DATE_TESTS = ("within", "ago", "calendar", "anniversary")
+"""Tests that only attributes have (engine.conditions.dates)."""
+
+
 class Test(Document):
     """One or several operators, all of which must hold.
 
@@ -80,6 +84,15 @@ class Test(Document):
     matches: Annotated[StrictStr, Field(max_length=256)] | None = None
     exists: StrictBool | None = None
     any_item: Annotated[Where, Field(min_length=1, max_length=CHILDREN_MAX)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_date_test(cls, value: Any) -> Any:
+        for name in DATE_TESTS:
+            if isinstance(value, dict) and name in value and name not in cls.model_fields:
+                problem = f"{name} is a test of a date among the contact's attributes, which only profile has"
+                raise mistake("test", problem, f"here stand {', '.join(OPERATORS)}", at=(name,))
+        return value
 
     @model_validator(mode="after")
     def _sound(self) -> Test:
@@ -107,7 +120,8 @@ def _item_depth(test: Test) -> int:
     return 0 if test.any_item is None else 1 + max(map(_item_depth, test.any_item.values()))
 
 
-def _short_form(value: Any) -> Any:
+def short_form(value: Any) -> Any:
+    """The document of a test: a bare value means `eq`. Raises the mistake of what is no test."""
     if isinstance(value, (bool, int, float, str)):
         return {"eq": value}
     if value is None or isinstance(value, list):
@@ -122,11 +136,12 @@ def _short_form(value: Any) -> Any:
     return value
 
 
-AnyTest = Annotated[Test, BeforeValidator(_short_form)]
+AnyTest = Annotated[Test, BeforeValidator(short_form)]
 """A bare value (equal), or operators."""
 
 
-def _spelled_once(value: Any) -> Any:
+def spelled_once(value: Any) -> Any:
+    """Tests by path as they are. Raises the mistake of one path in two spellings."""
     if isinstance(value, dict):
         spelled: dict[Names, str] = {}
         for key in value:
@@ -140,7 +155,7 @@ def _spelled_once(value: Any) -> Any:
     return value
 
 
-Where = Annotated[dict[Path, AnyTest], BeforeValidator(_spelled_once)]
+Where = Annotated[dict[Path, AnyTest], BeforeValidator(spelled_once)]
 """Tests by path, all of which hold."""
 Test.model_rebuild()
 
@@ -152,7 +167,7 @@ def _of_a_figure(test: Test) -> Test:
     return test
 
 
-FigureTest = Annotated[Test, BeforeValidator(_short_form), AfterValidator(_of_a_figure)]
+FigureTest = Annotated[Test, BeforeValidator(short_form), AfterValidator(_of_a_figure)]
 """A test of one figure, such as the `is` of aggregates."""
 
 

@@ -1,17 +1,20 @@
-"""What one definition alone can't tell: unknown segments, cycles, groups, windows longer than the journal."""
+"""What one definition alone can't tell: unknown segments and models, cycles, groups, windows beyond the journal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
 
 from engine.conditions.instants import DAY, Duration
 from engine.conditions.known import Known
+from engine.conditions.profile import Profile
 from engine.definitions.document import Segment
 from engine.definitions.errors import DefinitionError, DefinitionErrors
-from engine.definitions.graph import Cycle, judging_order, nested
+from engine.definitions.graph import Cycle, judging_order, named_models, nested
+from engine.definitions.model import Model
 
 JOURNAL_RETENTION = 400 * DAY
 """The default of the setting with this name, in milliseconds."""
@@ -19,12 +22,21 @@ SEGMENTS_MAX = 100_000
 """Segments of one installation."""
 
 
-def check(segments: Sequence[Segment], *, journal_retention: int = JOURNAL_RETENTION, complete: bool = True) -> None:
-    """Raise DefinitionErrors unless the segments can run together.
+def check(
+    segments: Sequence[Segment],
+    models: Sequence[Model] = (),
+    *,
+    journal_retention: int = JOURNAL_RETENTION,
+    complete: bool = True,
+) -> None:
+    """Raise DefinitionErrors unless the segments can run together, with these models.
 
-    `journal_retention` is in milliseconds; without `complete` a nested segment may be one that is not among them.
+    `journal_retention` is in milliseconds; without `complete` a nested segment or a model may be one that is not among
+    them.
     """
-    errors: list[DefinitionError] = []
+    errors: list[DefinitionError] = [*_models(models, journal_retention)]
+    if complete:
+        errors += [error for segment in segments for error in _unknown_models(segment, models)]
     if len(segments) > SEGMENTS_MAX:
         errors.append(DefinitionError("", "", f"{len(segments)} segments; at most {SEGMENTS_MAX} are allowed"))
     seen: dict[tuple[str, str], Segment] = {}
@@ -68,6 +80,29 @@ def check(segments: Sequence[Segment], *, journal_retention: int = JOURNAL_RETEN
         raise DefinitionErrors(errors)
 
 
+def _models(models: Sequence[Model], retention: int) -> Iterator[DefinitionError]:
+    seen: set[tuple[str, str]] = set()
+    for model in models:
+        if model.key in seen:
+            problem = f"the id {model.model!r} is used twice for models of workspace {model.workspace}"
+            yield DefinitionError(f"{model.key[1]}: model", "", problem, "rename one")
+        seen.add(model.key)
+        if model.within is not None and model.within.longest() > retention:
+            problem = f"the window {model.within} is longer than the journal keeps facts"
+            hint = f"the journal keeps {Duration(0, retention)}; shorten the window or raise JOURNAL_RETENTION"
+            yield DefinitionError(f"{model.key[1]}: within", "", problem, hint)
+
+
+def _unknown_models(segment: Segment, models: Sequence[Model]) -> Iterator[DefinitionError]:
+    known = sorted({model.model for model in models if model.workspace == segment.workspace})
+    for path, name in named_models(segment.when, "when"):
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            hint += f"Known here: {', '.join(known[:20])}" if known else "There is none; write it as model: some-id"
+            yield _error(segment, path, f"rfm names the unknown model {name!r}", hint)
+
+
 def _error(segment: Segment, path: str, problem: str, hint: str = "") -> DefinitionError:
     return DefinitionError(f"{segment.segment}: {path}", "", problem, hint)
 
@@ -87,7 +122,7 @@ def windows(part: Any, path: str) -> Iterator[tuple[str, Duration]]:
     """Every duration in a rule, with its path."""
     if isinstance(part, Duration):
         yield path, part
-    elif isinstance(part, Known):  # looks at no fact but the first
+    elif isinstance(part, Known | Profile):  # look at no fact but the first, and at attributes
         return
     elif isinstance(part, BaseModel):
         for name, field in type(part).model_fields.items():

@@ -11,9 +11,9 @@ from engine.conditions.values import Test
 from engine.definitions.document import Segment
 
 
-def keys_at(place: tuple[str | int, ...]) -> list[str]:
-    """The keys of the document at `place`; none where any key may stand."""
-    models: list[type[BaseModel]] = [Segment]
+def keys_at(place: tuple[str | int, ...], document: type[BaseModel] = Segment) -> list[str]:
+    """The keys of the part at `place` of such a document; none where any key may stand."""
+    models: list[type[BaseModel]] = [document]
     for part in place:
         if isinstance(part, int):
             continue
@@ -24,8 +24,8 @@ def keys_at(place: tuple[str | int, ...]) -> list[str]:
                     found += _models(field.annotation)
         if found:
             models = found
-        elif Test not in models:
-            models = [Test]  # a path of `where` or `profile`
+        elif not any(issubclass(model, Test) for model in models):
+            models = [Test]  # a path of `where`; those of `profile` have tests of their own
     names = [field.alias or name for model in models for name, field in model.model_fields.items()]
     return list(NAMES) if set(NAMES) <= set(names) else list(dict.fromkeys(names))
 
