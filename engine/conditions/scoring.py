@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -26,7 +26,7 @@ SCORES = range(1, CUTS + 2)
 
 
 def _amount(value: Any) -> int | float:
-    if type(value) in (int, float) and abs(value) < AMOUNT_MAX and Decimal(exact(value)) * MILLION % 1 == 0:
+    if type(value) in (int, float) and abs(value) < AMOUNT_MAX and Fraction(exact(value)) * MILLION % 1 == 0:
         found: int | float = value
         return found
     raise mistake(

@@ -25,16 +25,21 @@ _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _WORKSPACE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def _segment_id(value: Any) -> str:
+def checked_id(value: Any, kind: str) -> str:
+    """The id of a segment or a model, `kind`. Raises a mistake."""
     if not isinstance(value, str) or not _ID.fullmatch(value) or len(value) > SEGMENT_ID_MAX:
         near = re.sub(r"[^a-z0-9]+", "-", str(value).lower()).strip("-")[:SEGMENT_ID_MAX]
         raise mistake(
-            "segment_id",
-            f"{value!r} is not a segment id",
+            f"{kind}_id",
+            f"{value!r} is not a {kind} id",
             f"use lower-case letters, digits and single hyphens, at most {SEGMENT_ID_MAX}"
             + (f", such as {near}" if near else ""),
         )
     return value
+
+
+def _segment_id(value: Any) -> str:
+    return checked_id(value, "segment")
 
 
 def _workspace(value: Any) -> str:

@@ -1,11 +1,17 @@
-"""The order in which segments are judged: what is nested first, a group as one, then by id."""
+"""What segments need of each other and of models, and the order in which they are judged.
+
+What is nested comes first, a group as one, then by id.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from engine.conditions.in_segment import InSegment
+from engine.conditions.rfm import RfmOptions
 from engine.definitions.document import Segment
 
 
@@ -31,6 +37,18 @@ def _nested(part: Any) -> Iterator[str]:
             yield from _nested(child)
     if hasattr(part, "not_"):
         yield from _nested(part.not_)
+
+
+def named_models(part: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every model that a rule scores by, with the path of its name."""
+    if isinstance(part, RfmOptions):
+        yield f"{path}.model", part.model
+    elif isinstance(part, BaseModel):
+        for name, field in type(part).model_fields.items():
+            yield from named_models(getattr(part, name), f"{path}.{field.alias or name}")
+    elif isinstance(part, list):
+        for index, child in enumerate(part):
+            yield from named_models(child, f"{path}[{index}]")
 
 
 def judging_order(segments: Sequence[Segment]) -> list[Segment]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -24,6 +24,7 @@ from engine.conditions.values import OPERATORS
 from engine.definitions.check import check
 from engine.definitions.document import Segment
 from engine.definitions.errors import DefinitionError, DefinitionErrors
+from engine.definitions.model import Definition, Model
 
 DEFINITION_BYTES_MAX = 262_144
 """A definition's text: 256 KiB."""
@@ -41,7 +42,22 @@ Place = tuple[str | int, ...]
 Places = dict[Place, tuple[int, int]]
 
 
+D = TypeVar("D", Segment, Model)
+
+
+class Documents(NamedTuple):
+    """The definitions that a text, or a folder, holds."""
+
+    segments: list[Segment]
+    models: list[Model]
+
+
 def load_folder(folder: Path | str) -> list[Segment]:
+    """The segments of `load_definitions`."""
+    return load_definitions(folder).segments
+
+
+def load_definitions(folder: Path | str) -> Documents:
     """Every definition in a file or a folder's .yaml, .yml and .json files, checked together, in order of file name.
 
     Raises DefinitionErrors with all mistakes of all files, FileNotFoundError for a folder that is not there.
@@ -50,35 +66,49 @@ def load_folder(folder: Path | str) -> list[Segment]:
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there")
     files = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
-    segments: list[Segment] = []
+    found = Documents([], [])
     errors: list[DefinitionError] = []
     for file in files:
         try:
-            segments += parse_segments(file.read_bytes(), str(file))
+            segments, models = parse_definitions(file.read_bytes(), str(file))
         except DefinitionErrors as error:
             errors += error.errors
+        else:
+            found.segments.extend(segments)
+            found.models.extend(models)
     if not errors:
-        check(segments)
-        return segments
+        check(*found)
+        return found
     try:
-        check(segments, complete=False)
+        check(*found, complete=False)
     except DefinitionErrors as error:
         errors += error.errors
     raise DefinitionErrors(errors)
 
 
-def parse_segments(text: bytes | str, name: str) -> list[Segment]:
+def parse_definitions(text: bytes | str, name: str) -> Documents:
     """All documents of one text (YAML's `---` parts them). Raises DefinitionErrors."""
-    segments, errors = [], []
+    found: list[Definition] = []
+    errors: list[DefinitionError] = []
     for node in _documents(text, name):
         try:
-            segments.append(_segment(node, name))
+            found.append(_definition(node, name))
         except DefinitionErrors as error:
             errors += error.errors
-    if not segments and not errors:
+    if not found and not errors:
         errors.append(DefinitionError("", "", "the text holds no definition", "start with segment: some-id", file=name))
     if errors:
         raise DefinitionErrors(errors)
+    segments = [each for each in found if isinstance(each, Segment)]
+    return Documents(segments, [each for each in found if isinstance(each, Model)])
+
+
+def parse_segments(text: bytes | str, name: str) -> list[Segment]:
+    """All documents of one text that holds segments alone. Raises DefinitionErrors."""
+    segments, models = parse_definitions(text, name)
+    if models:
+        problem = f"the model {models[0].model} where only segments are asked for"
+        raise DefinitionErrors([DefinitionError("", "", problem, file=name)])
     return segments
 
 
@@ -93,11 +123,24 @@ def parse_segment(text: bytes | str, name: str = "definition") -> Segment:
 
 
 def read_segment(document: Any, name: str = "definition") -> Segment:
-    """A document that is already plain JSON. Raises DefinitionErrors."""
+    """A segment that is already plain JSON. Raises DefinitionErrors."""
+    return _read(Segment, document, name)
+
+
+def read_definition(document: Any, name: str = "definition") -> Definition:
+    """A segment or a model that is already plain JSON. Raises DefinitionErrors."""
+    return _read(Model, document, name) if _is_model(document) else _read(Segment, document, name)
+
+
+def _is_model(document: Any) -> bool:
+    return isinstance(document, dict) and "model" in document and "segment" not in document
+
+
+def _read(kind: type[D], document: Any, name: str) -> D:
     missing = [DefinitionError(path_text(place), "", _NOTHING, _NOTHING_HINT, name) for place in _nulls(document, ())]
     if missing:
         raise DefinitionErrors(missing)
-    return _validate(document, {}, name)
+    return _validate(kind, document, {}, name)
 
 
 def _nulls(value: Any, place: Place) -> Iterator[Place]:
@@ -150,13 +193,15 @@ def _brackets(text: str) -> int:
     return deepest
 
 
-def _segment(node: Node, name: str) -> Segment:
+def _definition(node: Node, name: str) -> Definition:
     places: Places = {}
     errors: list[DefinitionError] = []
     document = _plain(node, (), places, errors, name)
     if errors:
         raise DefinitionErrors(errors)
-    return _validate(document, places, name)
+    if _is_model(document):
+        return _validate(Model, document, places, name)
+    return _validate(Segment, document, places, name)
 
 
 def _plain(node: Node, place: Place, places: Places, errors: list[DefinitionError], name: str) -> Any:
@@ -227,9 +272,9 @@ def path_text(place: Place) -> str:
     return text
 
 
-def _validate(document: Any, places: Places, name: str) -> Segment:
+def _validate(kind: type[D], document: Any, places: Places, name: str) -> D:
     try:
-        return Segment.model_validate(document)
+        return kind.model_validate(document)
     except ValidationError as error:
         raise DefinitionErrors(_mistakes(error, document, places, name)) from None
 
@@ -257,7 +302,7 @@ def _mistake(error: Any, document: Any, places: Places, name: str) -> Definition
     place += (error.get("ctx") or {}).get("at", ())
     near = next((places[place[:end]] for end in range(len(place), -1, -1) if place[:end] in places), (None, None))
     value = _at(document, place)
-    problem, hint = _words(error, place, value)
+    problem, hint = _words(error, place, value, Model if _is_model(document) else Segment)
     return DefinitionError(path_text(place), _short(value), problem, hint, name, *near)
 
 
@@ -289,19 +334,19 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-def _words(error: Any, place: Place, value: Any) -> tuple[str, str]:
+def _words(error: Any, place: Place, value: Any, kind: type[Definition]) -> tuple[str, str]:
     context = error.get("ctx") or {}
     if "problem" in context:
         return str(context["problem"]), str(context["hint"])
-    kind = error["type"]
-    if kind == "extra_forbidden":
+    told = error["type"]
+    if told == "extra_forbidden":
         key = str(place[-1])
-        allowed = _allowed(place)
+        allowed = _allowed(place, kind)
         close = get_close_matches(key, allowed, 1, 0.6)
         return f"unknown key {key!r}", (
             f"Did you mean {close[0]!r}? " if close else ""
         ) + f"Allowed here: {', '.join(allowed)}"
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
+    if told in ("union_tag_not_found", "union_tag_invalid"):
         keys = list(value) if isinstance(value, dict) else []
         close = [match for key in keys for match in get_close_matches(str(key), NAMES, 1, 0.6)]
         problem = (
@@ -310,13 +355,13 @@ def _words(error: Any, place: Place, value: Any) -> tuple[str, str]:
         return problem, (
             f"Did you mean {close[0]!r}? " if close and len(keys) == 1 else ""
         ) + f"A condition is one of: {', '.join(NAMES)}"
-    if kind == "missing":
+    if told == "missing":
         return f"{place[-1]!r} is missing", "add it"
     return f"{_short(value)}: {error['msg'][0].lower()}{error['msg'][1:]}", ""
 
 
-def _allowed(place: Place) -> list[str]:
+def _allowed(place: Place, kind: type[Definition]) -> list[str]:
     """The keys allowed where the last part of `place` stands."""
     from engine.definitions.keys import keys_at
 
-    return keys_at(place[:-1]) or list(OPERATORS)
+    return keys_at(place[:-1], kind) or list(OPERATORS)

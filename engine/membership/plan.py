@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any
 
 from engine.conditions.contact import Contact
+from engine.conditions.fact import Fact
 from engine.conditions.feature import ContactFeature, Feature
 from engine.conditions.instants import NEVER
+from engine.conditions.scoring import Scoring
 from engine.conditions.values import PropertyTest
 from engine.definitions.document import Segment, canonical
-from engine.definitions.graph import judging_order
+from engine.definitions.graph import judging_order, named_models
+from engine.definitions.model import Model
 from engine.membership.gate import Gate, gate_of
 from engine.membership.judge import judge
 from engine.membership.placement import store_key, wire_key
@@ -38,6 +42,10 @@ class Probe:
         self.takers: list[tuple[Feature, int, int]] = []
         """Feature, its key, and the role in which it takes the event."""
 
+    def passes(self, fact: Fact) -> bool:
+        """Whether a fact of the type is meant."""
+        return self.since <= fact.at < self.until and (self.test is None or self.test(fact.properties))
+
 
 class TypePlan:
     """What an event of one type can touch: the probes to make, and by the bits of those that passed the segments to
@@ -54,11 +62,17 @@ class TypePlan:
 class WorkspacePlan:
     """One workspace's segments in the order of judging, and the index from what changes to whom it may touch."""
 
-    def __init__(self, documents: Sequence[tuple[Segment, int]], features: dict[int, Feature]) -> None:
+    def __init__(
+        self,
+        documents: Sequence[tuple[Segment, int]],
+        features: dict[int, Feature],
+        models: Mapping[str, Scoring] = MappingProxyType({}),
+    ) -> None:
         versions = {document.segment: version for document, version in documents}
         order = judging_order([document for document, _ in documents])
         self.segments = [
-            PlannedSegment(document, versions[document.segment], rank, features) for rank, document in enumerate(order)
+            PlannedSegment(document, versions[document.segment], rank, features, models)
+            for rank, document in enumerate(order)
         ]
         self.by_key = {segment.key: segment for segment in self.segments}
         self.features = {key: features[key] for key in sorted(features)}
@@ -217,19 +231,38 @@ class Plan:
         ]
 
 
-def compile_plan(segments: Sequence[tuple[Segment, int]], retired: Iterable[tuple[str, str, int]] = ()) -> Plan:
+def _scored_by(segments: Iterable[Segment], models: Mapping[str, Mapping[str, Scoring]]) -> list[list[Any]]:
+    """What judging knows of the models that the segments score by."""
+    named = {(segment.workspace, name) for segment in segments for _, name in named_models(segment.when, "when")}
+    wanted = set(Scoring.model_fields)
+    return [
+        [workspace, name, models[workspace][name].model_dump(mode="json", by_alias=True, include=wanted)]
+        for workspace, name in sorted(named)
+    ]
+
+
+def compile_plan(
+    segments: Sequence[tuple[Segment, int]],
+    retired: Iterable[tuple[str, str, int]] = (),
+    models: Iterable[Model] = (),
+) -> Plan:
     """The plan of checked definitions with their versions; `retired` are deleted ones (workspace, id, last version).
 
-    Raises `engine.definitions.graph.Cycle` for definitions that were not checked.
+    `models` are those in force; one that no segment scores by changes nothing. For definitions that were not checked
+    it raises `engine.definitions.graph.Cycle`, or LookupError where a model is missing.
     """
+    scoring: dict[str, dict[str, Scoring]] = {}
+    for model in models:
+        scoring.setdefault(model.workspace, {})[model.model] = model
     workspaces: dict[str, WorkspacePlan] = {}
     by_workspace: dict[str, list[tuple[Segment, int]]] = {}
     for document, version in segments:
         by_workspace.setdefault(document.workspace, []).append((document, version))
     for name, documents in by_workspace.items():
-        workspaces[name] = WorkspacePlan(documents, {})
+        workspaces[name] = WorkspacePlan(documents, {}, scoring.get(name, {}))
     gone = {segment_key(workspace, name): (workspace, name, version) for workspace, name, version in retired}
     identity = [[canonical(document), version] for document, version in sorted(segments, key=lambda each: each[0].key)]
+    identity += _scored_by([document for document, _ in segments], scoring)
     text = json.dumps([identity, sorted(gone.values())], sort_keys=True, separators=(",", ":"))
     plan = Plan(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1, workspaces, gone)
     for workspace in workspaces.values():

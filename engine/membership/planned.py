@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.conditions.aggregating import EverValue
@@ -13,6 +13,7 @@ from engine.conditions.paths import parse_path, path_text
 from engine.conditions.picking import value_reader
 from engine.conditions.profile import attribute_reader
 from engine.conditions.scope import Scope, Verdict
+from engine.conditions.scoring import Scoring
 from engine.conditions.values import where_identity
 from engine.conditions.zones import UTC_CALENDAR
 from engine.definitions.document import Segment
@@ -35,7 +36,9 @@ class PlannedSegment:
         "workspace",
     )  # fmt: skip
 
-    def __init__(self, document: Segment, version: int, rank: int, features: dict[int, Feature]) -> None:
+    def __init__(
+        self, document: Segment, version: int, rank: int, features: dict[int, Feature], models: Mapping[str, Scoring]
+    ) -> None:
         self.workspace = document.workspace
         self.id = document.segment
         self.version = version
@@ -45,7 +48,9 @@ class PlannedSegment:
         self.group = document.group.name if document.group is not None else None
         self.priority = document.group.priority if document.group is not None else 0
         self.gate = gate_of(document.mailable)
-        self.scope = Scope(document.calendar, features, lambda name: segment_key(document.workspace, name))
+        self.scope = Scope(
+            document.calendar, features, lambda name: segment_key(document.workspace, name), models=models
+        )
         self.rule = _nobody if document.when is None else document.when.compile(self.scope)
         self.open_unknown = self.gate is None or self.gate(None)
         self.payload = _payload(document.payload, self.scope)
