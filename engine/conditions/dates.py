@@ -98,11 +98,7 @@ def _with_side(value: Any) -> Any:
 
 
 class AttributeTest(Test):
-    """A test of an attribute: operators, and tests of dates; all of them hold.
-
-    >>> AttributeTest.model_validate({"gte": "2026-01-01", "within": "P7D"}).within
-    Duration(months=0, millis=604800000)
-    """
+    """A test of an attribute: operators, and tests of dates; all of them hold."""
 
     within: Bounds | None = None
     """The date is past by less than so long; or, of a pair, by at least the first and less than the second."""
