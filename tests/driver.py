@@ -25,7 +25,7 @@ from typing import Any
 from engine.cli import main
 from engine.conditions.instants import parse_instant
 from engine.definitions import Segment, check
-from engine.definitions.reading import parse_segments
+from engine.definitions.reading import Documents, parse_definitions
 from engine.membership.replay import Replay
 from engine.membership.transitions import Transition, encode
 
@@ -104,7 +104,7 @@ class Given:
 
     def replay(self) -> Replay:
         """The core with the segments in force and no fact taken."""
-        return Replay(documents(self.segments))
+        return Replay(*definitions(self.segments))
 
     def at(self, instant: str | None = None) -> Seen:
         """Through the core in memory, the clock going to `instant` at the end (None: where the facts leave it)."""
@@ -144,10 +144,15 @@ def given(segments: str, facts: Iterable[Line], changes: Iterable[Row] = ()) -> 
 
 
 def documents(text: str) -> list[Segment]:
-    """The checked definitions of a YAML text."""
-    segments = parse_segments(text, "given")
-    check(segments)
-    return segments
+    """The checked segments of a YAML text."""
+    return definitions(text).segments
+
+
+def definitions(text: str) -> Documents:
+    """The checked segments and models of a YAML text."""
+    found = parse_definitions(text, "given")
+    check(*found)
+    return found
 
 
 def command(words: Sequence[str]) -> tuple[int, str, str]:

@@ -57,6 +57,11 @@ Definition = Segment | Model
 """Whatever stands in a folder of definitions and in the definitions topic."""
 
 
+def is_model(key: tuple[str, str]) -> bool:
+    """Whether a key, of workspace and name, is that of a model."""
+    return key[1].startswith(PREFIX)
+
+
 def canonical_form(definition: Definition) -> dict[str, Any]:
     """The definition as plain JSON, defaults filled: equal for definitions that mean the same."""
     if isinstance(definition, Segment):

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import msgspec
 
 from engine.conditions.instants import DAY, MINUTE, SECOND, parse_instant
-from engine.definitions.document import Segment, canonical
+from engine.definitions.document import Segment
+from engine.definitions.model import Definition, Model, canonical_form, is_model
 from engine.membership.facts import Rejected, read_fact
 from engine.membership.memory import MemoryContacts
 from engine.membership.partition import Partition
@@ -39,13 +40,13 @@ class Replay:
     """One partition in memory. `rejected` counts refused lines by reason; the last refusal is `refusal`."""
 
     def __init__(
-        self, segments: Sequence[Segment], *, grace: int = GRACE, dedup: int = DEDUP, skew: int = SKEW,
-        journal_retention: int = JOURNAL_RETENTION, max_event_bytes: int = EVENT_BYTES_MAX,
+        self, segments: Sequence[Segment], models: Sequence[Model] = (), *, grace: int = GRACE, dedup: int = DEDUP,
+        skew: int = SKEW, journal_retention: int = JOURNAL_RETENTION, max_event_bytes: int = EVENT_BYTES_MAX,
     ) -> None:  # fmt: skip
         self._versions: dict[tuple[str, str], int] = {}
-        self._active: dict[tuple[str, str], Segment] = {segment.key: segment for segment in segments}
-        for segment in segments:
-            self._versions[segment.key] = 1
+        self._active: dict[tuple[str, str], Definition] = {each.key: each for each in (*segments, *models)}
+        for key in self._active:
+            self._versions[key] = 1
         self._skew = skew
         self._bytes = max_event_bytes
         self._lines = 0
@@ -91,29 +92,30 @@ class Replay:
         self.partition.place_pins()
         return found + self._commit()
 
-    def apply(self, segment: Segment) -> list[Transition]:
+    def apply(self, definition: Definition) -> list[Transition]:
         """Put a new or changed definition in force at the clock; the difference is published."""
-        return self.change([segment])
+        return self.change([definition])
 
-    def delete(self, workspace: str, segment: str) -> list[Transition]:
-        """Take a definition out of force: its members leave. Raises KeyError for one that is not there."""
-        return self.change([], [(workspace, segment)])
+    def delete(self, workspace: str, name: str) -> list[Transition]:
+        """Take a definition out of force: a segment's members leave. Raises KeyError for one that is not there."""
+        return self.change([], [(workspace, name)])
 
-    def change(self, applied: Sequence[Segment], deleted: Sequence[tuple[str, str]] = ()) -> list[Transition]:
+    def change(self, applied: Sequence[Definition], deleted: Sequence[tuple[str, str]] = ()) -> list[Transition]:
         """Put definitions in and out of force as one change; what is in force already changes nothing.
 
-        Raises KeyError for one to delete that is not there.
+        `deleted` are keys: workspace, and the id of a segment, or of a model with `model:` before it. Raises KeyError
+        for one that is not there, LookupError where a model is missing then.
         """
         for key in deleted:
             del self._active[key]
         changed = [
             each
             for each in applied
-            if each.key not in self._active or canonical(self._active[each.key]) != canonical(each)
+            if each.key not in self._active or canonical_form(self._active[each.key]) != canonical_form(each)
         ]
-        for segment in changed:
-            self._versions[segment.key] = self._versions.get(segment.key, 0) + 1
-            self._active[segment.key] = segment
+        for definition in changed:
+            self._versions[definition.key] = self._versions.get(definition.key, 0) + 1
+            self._active[definition.key] = definition
         return self._take_up() if changed or deleted else []
 
     def finish(self) -> list[Transition]:
@@ -133,8 +135,10 @@ class Replay:
         }
 
     def _plan(self) -> Plan:
-        retired = [(*key, version) for key, version in self._versions.items() if key not in self._active]
-        return compile_plan([(segment, self._versions[key]) for key, segment in self._active.items()], retired)
+        gone = [key for key in self._versions if key not in self._active and not is_model(key)]
+        retired = [(*key, self._versions[key]) for key in gone]
+        segments = [(each, self._versions[key]) for key, each in self._active.items() if isinstance(each, Segment)]
+        return compile_plan(segments, retired, [each for each in self._active.values() if isinstance(each, Model)])
 
     def _take_up(self) -> list[Transition]:
         self.partition.change_plan(self._plan())

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 
 import topics
 from engine.conditions.instants import format_instant
-from engine.definitions import Segment, canonical, check, read_segment
+from engine.definitions import Definition, Model, Segment, canonical_form, check, read_definition
 from engine.worker.clients import close_quietly, reader, transactional_producer
 from engine.worker.clock import wall
 from engine.worker.settings import Settings
@@ -29,7 +29,7 @@ TRANSACTIONAL_ID: Final = "segment-engine-definitions"
 POLL_MS: Final = 500
 
 Key = tuple[str, str]
-"""Workspace and segment id."""
+"""Workspace, and a segment's id, or a model's with `model:` before it."""
 
 
 class DefinitionLogError(Exception):
@@ -37,7 +37,10 @@ class DefinitionLogError(Exception):
 
 
 class Record(msgspec.Struct):
-    """One record of `segments.definitions`: a version of a definition, `at` RFC 3339, `definition` canonical."""
+    """One record of `segments.definitions`: a version of a definition, `at` RFC 3339, `definition` canonical.
+
+    `segment` is the second part of the key: a segment's id, or a model's with `model:` before it.
+    """
 
     workspace: str
     segment: str
@@ -53,14 +56,14 @@ class Record(msgspec.Struct):
         """Whether the definition is in force."""
         return self.state == "active" and self.definition is not None
 
-    def document(self) -> Segment:
+    def document(self) -> Definition:
         """The definition. Raises DefinitionErrors for one that this engine does not understand."""
-        return read_segment(self.definition, f"{self.workspace}/{self.segment} version {self.version}")
+        return read_definition(self.definition, f"{self.workspace}/{self.segment} version {self.version}")
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What applying did to one segment; `version` is the one in force now."""
+    """What applying did to one definition; `segment` as in Record, `version` the one in force now."""
 
     workspace: str
     segment: str
@@ -72,63 +75,65 @@ _decode = msgspec.json.Decoder(Record).decode
 
 
 async def read_records(settings: Settings) -> dict[Key, Record]:
-    """The latest record of every segment that ever was, by workspace and id. Raises DefinitionLogError."""
+    """The latest record of every definition that ever was, by its key. Raises DefinitionLogError."""
     async with _told(settings), _reading(settings) as consumer:
         return await _read(consumer)
 
 
 async def apply(
-    settings: Settings, segments: Sequence[Segment], *, author: str = "", note: str = "", make_topics: bool = True
+    settings: Settings, definitions: Sequence[Definition], *, author: str = "", note: str = "", make_topics: bool = True
 ) -> list[Applied]:
     """Puts definitions in force as one change, and makes their topics (SEGMENT_TOPICS) before.
 
     Versions go up by one where the canonical form differs; where it does not, nothing is written. Raises
-    DefinitionErrors if the segments cannot run together with those in force, DefinitionLogError for everything else.
+    DefinitionErrors if they cannot run together with those in force, DefinitionLogError for everything else.
     """
     async with _told(settings), _reading(settings) as consumer, _changing(settings) as producer:
         known = await _read(consumer)
-        found = [_outcome(known, segment) for segment in segments]
-        changed = [(each, segment) for each, segment in zip(found, segments, strict=True) if each.result != "unchanged"]
+        found = [_outcome(known, definition) for definition in definitions]
+        changed = [pair for pair in zip(found, definitions, strict=True) if pair[0].result != "unchanged"]
         if changed:
-            after = _after(known, segments)
+            after = _after(known, definitions)
             _check(after, settings)
             if make_topics and settings.segment_topics:
-                await _make_topics(settings, after, [segment for _, segment in changed])
+                await _make_topics(settings, after, [definition for _, definition in changed])
             at = format_instant(wall())
-            await _write(producer, [_record(each, segment, author, note, at) for each, segment in changed])
+            await _write(producer, [_record(each, definition, author, note, at) for each, definition in changed])
         return found
 
 
-def _outcome(known: Mapping[Key, Record], segment: Segment) -> Applied:
-    record = known.get(segment.key)
+def _outcome(known: Mapping[Key, Record], definition: Definition) -> Applied:
+    record = known.get(definition.key)
     if record is None:
-        return Applied(*segment.key, "created", 1)
+        return Applied(*definition.key, "created", 1)
     if not record.active:
-        return Applied(*segment.key, "created", record.version + 1)
-    if record.definition == canonical(segment):
-        return Applied(*segment.key, "unchanged", record.version)
-    return Applied(*segment.key, "changed", record.version + 1)
+        return Applied(*definition.key, "created", record.version + 1)
+    if record.definition == canonical_form(definition):
+        return Applied(*definition.key, "unchanged", record.version)
+    return Applied(*definition.key, "changed", record.version + 1)
 
 
-def _after(known: Mapping[Key, Record], segments: Sequence[Segment]) -> dict[Key, Segment]:
+def _after(known: Mapping[Key, Record], definitions: Sequence[Definition]) -> dict[Key, Definition]:
     """What will be in force."""
-    new = {segment.key: segment for segment in segments}
+    new = {definition.key: definition for definition in definitions}
     old = {key: record.document() for key, record in known.items() if record.active and key not in new}
     return old | new
 
 
-def _check(after: Mapping[Key, Segment], settings: Settings) -> None:
-    check(list(after.values()), journal_retention=settings.journal_retention)
+def _check(after: Mapping[Key, Definition], settings: Settings) -> None:
+    segments = [each for each in after.values() if isinstance(each, Segment)]
+    models = [each for each in after.values() if isinstance(each, Model)]
+    check(segments, models, journal_retention=settings.journal_retention)
     if len(after) > settings.definitions_max:
         raise DefinitionLogError(
-            f"{len(after)} segments would be active; DEFINITIONS_MAX allows {settings.definitions_max}. "
+            f"{len(after)} definitions would be active; DEFINITIONS_MAX allows {settings.definitions_max}. "
             "Delete some, or raise it."
         )
 
 
-async def _make_topics(settings: Settings, after: Mapping[Key, Segment], changed: Iterable[Segment]) -> None:
-    wanted = [segment.key for segment in changed if segment.topic]
-    all_of_them = {key for key, segment in after.items() if segment.topic}
+async def _make_topics(settings: Settings, after: Mapping[Key, Definition], changed: Iterable[Definition]) -> None:
+    wanted = [each.key for each in changed if isinstance(each, Segment) and each.topic]
+    all_of_them = {key for key, each in after.items() if isinstance(each, Segment) and each.topic}
     if len(all_of_them) > settings.segment_topics_max:
         raise DefinitionLogError(
             f"{len(all_of_them)} segments would have a topic of their own; SEGMENT_TOPICS_MAX allows "
@@ -149,8 +154,8 @@ async def _make_topics(settings: Settings, after: Mapping[Key, Segment], changed
         raise DefinitionLogError(str(error)) from error
 
 
-def _record(applied: Applied, segment: Segment, author: str, note: str, at: str) -> Record:
-    return Record(*segment.key, applied.version, "active", author, at, note, canonical(segment))
+def _record(applied: Applied, definition: Definition, author: str, note: str, at: str) -> Record:
+    return Record(*definition.key, applied.version, "active", author, at, note, canonical_form(definition))
 
 
 async def _write(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:

@@ -15,7 +15,8 @@ import msgspec
 from aiokafka import TopicPartition
 
 from engine.definitions.document import Segment
-from engine.definitions.reading import read_segment
+from engine.definitions.model import Model, is_model
+from engine.definitions.reading import read_definition
 from engine.membership.plan import Plan, compile_plan
 from engine.worker.clients import close_quietly, reader
 from engine.worker.settings import Settings
@@ -32,7 +33,10 @@ class DefinitionsUnusable(Exception):
 
 
 class Definition(msgspec.Struct):
-    """One record of `segments.definitions`; the document in canonical form under `definition`."""
+    """One record of `segments.definitions`; the document in canonical form under `definition`.
+
+    `segment` is the second part of the key: a segment's id, or a model's with `model:` before it.
+    """
 
     workspace: str
     segment: str
@@ -131,14 +135,21 @@ class Definitions:
             self.problem = f"the newest definitions are not in force: {'; '.join(self._unreadable.values())}"
             return
         active: dict[tuple[str, str], Segment] = {}
+        models: list[Model] = []
         retired: list[tuple[str, str, int]] = []
         try:
             for key, known in self._known.items():
                 if known.state == "deleted" or known.definition is None:
-                    retired.append((*key, known.version))
+                    if not is_model(key):
+                        retired.append((*key, known.version))
+                    continue
+                found = read_definition(known.definition, f"{key[0]}/{key[1]}")
+                if isinstance(found, Segment):
+                    active[key] = found
                 else:
-                    active[key] = read_segment(known.definition, f"{key[0]}/{key[1]}")
-            plan = compile_plan([(segment, self._known[key].version) for key, segment in active.items()], retired)
+                    models.append(found)
+            segments = [(segment, self._known[key].version) for key, segment in active.items()]
+            plan = compile_plan(segments, retired, models)
         except Exception as error:
             self.problem = f"the newest definitions are not in force: {error}"
             log.exception("The newest definitions cannot be compiled; those before stay in force")
