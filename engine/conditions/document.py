@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from engine.conditions.instants import Duration, parse_duration, parse_instant
 from engine.conditions.paths import PATH_MAX, parse_path, path_text
+from engine.conditions.spelling import did_you_mean, near_duration, near_instant
 
 EVENTS_MAX = 50
 """Event names in one condition."""
@@ -35,29 +36,21 @@ def mistake(kind: str, problem: str, hint: str, at: tuple[str | int, ...] = ()) 
     return PydanticCustomError(kind, "{problem}; {hint}", {"problem": problem, "hint": hint, "at": at})
 
 
+_DURATION_HINT = "write an ISO 8601 duration such as P30D, PT2H or P3M"
+
+
 def _duration(value: Any) -> Duration:
     if isinstance(value, Duration):
         return value
     if not isinstance(value, str):
         raise mistake(
-            "duration", f"{value!r} is not a duration", "write an ISO 8601 duration such as P30D, PT2H or P3M"
+            "duration", f"{value!r} is not a duration", _DURATION_HINT + did_you_mean(near_duration(str(value)))
         )
     try:
         return parse_duration(value)
     except ValueError:
-        hint = "write an ISO 8601 duration such as P30D, PT2H or P3M"
-        near = _near_duration(value)
-        raise mistake("duration", f"{value!r} is not a duration", f"{hint}{near}") from None
-
-
-def _near_duration(text: str) -> str:
-    match = re.fullmatch(r"[Pp]?([Tt]?)\s*(\d+)\s*([A-Za-z]*)", text)
-    if match is None:
-        return ""
-    number, unit = match[2], match[3].lower()
-    if match[1] or unit.startswith(("h", "min", "s")):
-        return f" (did you mean PT{number}{(unit or 'h')[0].upper()}?)"
-    return f" (did you mean P{number}{(unit or 'd')[0].upper()}?)" if not unit or unit[0] in "ymwd" else ""
+        hint = _DURATION_HINT + did_you_mean(near_duration(value))
+        raise mistake("duration", f"{value!r} is not a duration", hint) from None
 
 
 def _window(value: Any) -> Duration:
@@ -75,9 +68,8 @@ def _instant_text(value: Any) -> str:
             pass
         else:
             return value
-    raise mistake(
-        "instant", f"{value!r} is not an instant", "write a date or an RFC 3339 instant such as 2026-05-01T10:00:00Z"
-    )
+    hint = "write a date or an RFC 3339 instant such as 2026-05-01T10:00:00Z"
+    raise mistake("instant", f"{value!r} is not an instant", hint + did_you_mean(near_instant(str(value))))
 
 
 _duration_schema = WithJsonSchema({"type": "string", "format": "duration", "examples": ["P30D", "PT2H", "P3M"]})
@@ -122,14 +114,25 @@ InstantText = Annotated[
 ]
 
 
+def _is_event_name(value: Any) -> bool:
+    if not isinstance(value, str) or not value or value == "*" or "*" in value[:-1]:
+        return False
+    return len(value.encode(errors="replace")) <= 128
+
+
 def _event_name(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value.encode()) > 128 or "*" in value[:-1] or value == "*":
-        raise mistake(
-            "event",
-            f"{value!r} is not an event type",
-            "a type is text of 1 to 128 bytes; one * may stand at its end, as in message_*",
-        )
-    return value
+    if not _is_event_name(value):
+        hint = "a type is text of 1 to 128 bytes; one * may stand at its end, as in message_*"
+        near = _near_event(value)
+        raise mistake("event", f"{value!r} is not an event type", hint + did_you_mean(near))
+    return str(value)
+
+
+def _near_event(value: Any) -> str | None:
+    if type(value) in (int, float):
+        return repr(str(value))
+    near = f"{value.replace('*', '')}*" if isinstance(value, str) else ""
+    return near if _is_event_name(near) else None
 
 
 EventName = Annotated[
@@ -169,7 +172,7 @@ def _near_path(value: Any) -> str:
     text = re.sub(r"\.?\[\s*['\"]?([^'\"\[\]]+)['\"]?\s*\]", r'["\1"]', text)
     text = re.sub(r"\s*\.[.\s]*(\[?)", lambda dots: dots[1] or ".", text).strip(". ")
     try:
-        return f" (did you mean {path_text(parse_path(text))}?)"
+        return did_you_mean(path_text(parse_path(text)))
     except ValueError:
         return ""
 

@@ -13,6 +13,7 @@ from engine.conditions.document import Document, Path, mistake
 from engine.conditions.instants import parse_instant
 from engine.conditions.paths import parse_path
 from engine.conditions.registry import Condition
+from engine.conditions.spelling import did_you_mean, near_zone
 from engine.conditions.zones import OWN, Calendar, zone_names, zone_of
 
 SEGMENT_ID_MAX = 64
@@ -58,9 +59,8 @@ def _timezone(value: Any) -> str:
             "timezone", "timezone: contact is not supported by this version", "name a zone such as Europe/Moscow"
         )
     if not isinstance(value, str) or value not in zone_names():
-        raise mistake(
-            "timezone", f"{value!r} is not a time zone", "name one of the IANA database, such as Europe/Moscow, or UTC"
-        )
+        hint = "name one of the IANA database, such as Europe/Moscow, or UTC"
+        raise mistake("timezone", f"{value!r} is not a time zone", hint + did_you_mean(near_zone(str(value))))
     return value
 
 
