@@ -101,6 +101,8 @@ def show(
     ctx: click.Context, segment: str, workspace: str, folder: str | None, brokers: str | None, output: str
 ) -> None:
     """One definition: its text, its conditions in plain words, version, author and time."""
+    from engine.definitions.describing import describe_lines
+
     settings = settings_of(ctx, brokers=brokers)
     if folder is not None:
         of_folder = {each.key: each for each in segments_in(folder, settings)}
@@ -120,7 +122,7 @@ def show(
     for name in ("version", "author", "at", "note"):
         if row.get(name):
             print(f"# {name}: {row[name]}")
-    print(f"# {row['conditions']}")
+    print("# Who is in:", *(f"#   {line}" for line in describe_lines(document)), sep="\n")
     print(as_yaml(document), end="")
 
 
@@ -171,19 +173,10 @@ def _canonical(segment: Segment) -> dict[str, Any]:
 
 
 def _unknown(workspace: str, segment: str, known: Mapping[tuple[str, str], object]) -> UserError:
-    return UserError(f"There is no segment {segment!r} in workspace {workspace}. {_near(workspace, segment, known)}")
+    from engine.definitions.near import near_segment
 
-
-def _near(workspace: str, segment: str, known: Mapping[tuple[str, str], object]) -> str:
-    from difflib import get_close_matches
-
-    here = [name for place, name in known if place == workspace]
-    if near := get_close_matches(segment, here, n=1):
-        return f"Did you mean {near[0]}?"
-    elsewhere = sorted(place for place, name in known if name == segment)
-    if elsewhere:
-        return f"There is one in workspace {elsewhere[0]}: add --workspace {elsewhere[0]}."
-    return f"It has {', '.join(sorted(here)[:20])}." if here else "It has none."
+    hint = near_segment(workspace, segment, known)
+    return UserError(f"There is no segment {segment!r} in workspace {workspace}. {hint}")
 
 
 def _count(number: int) -> str:

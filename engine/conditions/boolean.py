@@ -12,7 +12,7 @@ its true parts; otherwise the earliest part decides (DESIGN.md 4).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ from engine.conditions.scope import Evaluate, Scope, Verdict
 if TYPE_CHECKING:
     from engine.conditions.registry import Condition
 
+HEADINGS = {"all": "all of these", "any": "at least one of these", "none": "none of these", "not": "not this"}
+"""Words above the conditions under `all`, `any`, `none` and `not`."""
 Children = Annotated[list["Condition"], Field(min_length=1, max_length=CHILDREN_MAX)]
 
 
@@ -114,6 +116,36 @@ class Not(Document):
     def describe(self) -> str:
         """Plain words."""
         return contrary_words(self.not_)
+
+
+Parts = tuple[str, list["Condition"]]
+
+
+def parts_of(condition: Any) -> Parts | None:
+    """`all`, `any`, `none` or `not`, and the conditions under it; None for a condition that is none of these."""
+    match condition:
+        case AllOf(all=children):
+            return "all", children
+        case AnyOf(any=children):
+            return "any", children
+        case NoneOf(none=children):
+            return "none", children
+        case Not(not_=child):
+            return "not", [child]
+        case _:
+            return None
+
+
+def outline(condition: Condition, depth: int = 0) -> list[str]:
+    """Plain words, a condition a line, those under another further in."""
+    margin = "  " * depth + "- "
+    parts = parts_of(condition)
+    if parts is None:
+        return [margin + condition.describe()]
+    word, children = parts
+    if len(children) == 1 and parts_of(children[0]) is None:
+        return [margin + (children[0].describe() if word in ("all", "any") else contrary_words(children[0]))]
+    return [f"{margin}{HEADINGS[word]}:", *(line for child in children for line in outline(child, depth + 1))]
 
 
 def contrary_words(condition: Condition) -> str:

@@ -31,14 +31,14 @@ class PlannedSegment:
     """One segment, compiled. `rank` is its place in the order of judging within its workspace."""
 
     __slots__ = (
-        "gate", "group", "id", "key", "open_unknown", "payload", "priority", "rank", "rule", "scope", "topic",
-        "version",
-        "workspace",
+        "document", "gate", "group", "id", "key", "open_unknown", "payload", "priority", "rank", "rule", "scope",
+        "topic", "version", "workspace",
     )  # fmt: skip
 
     def __init__(
         self, document: Segment, version: int, rank: int, features: dict[int, Feature], models: Mapping[str, Scoring]
     ) -> None:
+        self.document = document
         self.workspace = document.workspace
         self.id = document.segment
         self.version = version

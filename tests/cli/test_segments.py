@@ -82,7 +82,9 @@ def test_what_is_shown_is_a_definition_of_the_same_meaning(name: str) -> None:
 def test_show_of_a_folder_and_a_near_name(folder: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     where = folder(a=BUYERS)
     assert main.run(["segments", "show", "buyers", "--dir", where]) == 0
-    assert "within: P30D" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("# Who is in:\n#   - bought something in the last 30 days\nsegment: buyers\n")
+    assert "within: P30D" in out
     assert main.run(["segments", "show", "buyer", "--dir", where]) == 2
     assert "Did you mean buyers?" in capsys.readouterr().err
 
