@@ -29,6 +29,10 @@ class MemoryContacts:
 
     def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:
         """The facts committed so far."""
+        return self.journal(key)
+
+    def journal(self, key: bytes) -> Sequence[Fact]:
+        """The contact's facts as they were taken."""
         return self._journal.get(key, ())
 
     def commit(self, batch: Batch) -> None:

@@ -10,16 +10,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 import msgspec
 
 from engine.conditions.instants import DAY, MINUTE, SECOND, parse_instant
 from engine.definitions.document import Segment
 from engine.definitions.model import Definition, Model, canonical_form, is_model
+from engine.membership.explain import Known, explain
+from engine.membership.explanation import Explanation, UnknownContact
 from engine.membership.facts import Rejected, read_fact
 from engine.membership.memory import MemoryContacts
 from engine.membership.partition import Partition
-from engine.membership.placement import store_key
+from engine.membership.placement import split_key, store_key
 from engine.membership.plan import Plan, compile_plan
 from engine.membership.transitions import Transition
 
@@ -44,10 +47,11 @@ class Replay:
         skew: int = SKEW, journal_retention: int = JOURNAL_RETENTION, max_event_bytes: int = EVENT_BYTES_MAX,
     ) -> None:  # fmt: skip
         self._versions: dict[tuple[str, str], int] = {}
-        self._active: dict[tuple[str, str], Definition] = {each.key: each for each in (*segments, *models)}
+        definitions: list[Definition] = [*segments, *models]
+        self._active = {each.key: each for each in definitions}
         for key in self._active:
             self._versions[key] = 1
-        self._skew = skew
+        self._skew, self._dedup = skew, dedup
         self._bytes = max_event_bytes
         self._lines = 0
         self.contacts = MemoryContacts()
@@ -133,6 +137,25 @@ class Replay:
             for each, contact in self.contacts.contacts.items()
             if each.startswith(prefix) and contact.is_member(key)
         }
+
+    def explain(
+        self, contact: str, segment: str, workspace: str = "default", at: int | None = None, nested: int = 1
+    ) -> Explanation:
+        """Why a contact is in a segment or is not, now or at `at` (ms), as `engine.membership.explain.explain` has it.
+
+        Raises its Unknown, with contacts like the one asked for.
+        """
+        key, partition = store_key(workspace, contact), self.partition
+        known = Known(
+            plan=partition.plan, workspace=workspace, contact=contact, state=self.contacts.get(key),
+            history=self.contacts.journal(key), clock=partition.clock, dedup=self._dedup,
+            journal_retention=partition.journal_retention,
+        )  # fmt: skip
+        try:
+            return explain(known, segment, at, nested)
+        except UnknownContact:
+            names = [name for place, name in map(split_key, self.contacts.contacts) if place == workspace]
+            raise UnknownContact(workspace, contact, get_close_matches(contact, names)) from None
 
     def _plan(self) -> Plan:
         gone = [key for key in self._versions if key not in self._active and not is_model(key)]
