@@ -231,8 +231,11 @@ class EverValue(Feature):
         was, now = self.fold(before, as_of), self.fold(after, as_of)
         if self.fn == "distinct":
             return {**{key: 1 for key in value or () if key not in (was or ())}, **(now or {})} or None
-        if value is None or now is None or value == was:
-            return now if value == was else value
+        same = value == was
+        if self.fn in ("min", "max") and value is not None and was is not None:
+            same = _order(value, was) == 0  # of equal ones the last to come stands, which late facts are in no history
+        if same or value is None or now is None:
+            return now if same else value
         if self.fn in ("first", "last"):
             later = now[0] >= value[0]
             return now if later == (self.fn == "last") else value

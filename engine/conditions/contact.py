@@ -22,7 +22,12 @@ class Contact(msgspec.Struct, array_like=True):
     engine.membership.ids);
     `attributes`, `tags` and `lists` hold `[at, value]`; `consent` `[at, open]` a channel, "" standing for all of them;
     `size` is how many bytes the state had when last measured, `grown` how many its facts have had since then;
-    `refunds` every refund `[at, order_id, millionths or None]` whose purchase may still come.
+    `refunds` every order `[order_id, at]` that was refunded and whose purchase may still come; `retractions`
+    `[digest, at]` of
+    the ids whose facts were retracted before they came; `closings` the instant, by channel, of the last closing that an
+    opening came after.
+
+    A state may be older than a field: new ones go to the end, with a default.
     """
 
     plan: int = 0
@@ -42,6 +47,8 @@ class Contact(msgspec.Struct, array_like=True):
     refunds: list[list[Any]] | None = None
     size: int = 0
     grown: int = 0
+    retractions: list[list[Any]] | None = None
+    closings: dict[str, int] | None = None
 
     def is_member(self, segment: int) -> bool:
         """Whether the contact is in the segment with this digest."""

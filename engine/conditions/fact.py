@@ -20,6 +20,7 @@ class Fact(msgspec.Struct):
     `at` is in milliseconds and never after `arrival`; `arrival` is None where nobody knows it (replay without
     `arrives`).
     `left` is set on a purchase that refunds have lessened: what is left of its `amount`, in millionths.
+    `dead` is a fact that was retracted before it came: it counts nowhere.
     """
 
     contact: str
@@ -36,6 +37,7 @@ class Fact(msgspec.Struct):
     arrival: int | None = msgspec.field(name="~arrival", default=None)
     key: bytes = msgspec.field(name="~key", default=b"")
     left: int | None = msgspec.field(name="~left", default=None)
+    dead: bool = msgspec.field(name="~dead", default=False)
     decoded: Properties | None = msgspec.field(name="~decoded", default=None)
 
     @property

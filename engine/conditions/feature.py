@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from engine.conditions.contact import Contact
 from engine.conditions.document import Document, EventNames
 from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER, Duration, parse_instant
@@ -129,6 +130,10 @@ class Feature(ABC):
 
     def older(self, value: Any, horizon: int) -> Any:
         """Of an ordered feature's value, what came from events at or before `horizon`, which the history lacks."""
+        return None
+
+    def forgotten(self, contact: Contact, horizon: int) -> Any:
+        """For a first fill: the value that the contact's state itself tells of, from facts at or before `horizon`."""
         return None
 
     def fold(self, facts: Iterable[Fact], as_of: int, value: Any = None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from engine.conditions.aggregating import storable
@@ -81,3 +81,47 @@ CHANGES: dict[str, Callable[[Contact, Fact, WorkspacePlan], Ranks]] = {
     "list_removed": _lists(0),
 }
 """What each type of fact does to the contact; the result is the ranks of the segments that look at it."""
+
+
+def put_back(workspace: WorkspacePlan, contact: Contact, gone: Sequence[Fact], left: Sequence[Fact]) -> Ranks:
+    """Set anew what facts that count no more had set: as the latest of those that are left says, by `at`, then arrival.
+
+    `left` are in that order. What none of them says is unset: an older value that the journal no longer holds is not
+    guessed. The result is the ranks of the segments that look at what changed.
+    """
+    ranks: set[int] = set()
+    for entries, kinds, index in (
+        (contact.attributes, ("contact_updated",), workspace.by_attribute),
+        (contact.tags, ("tags_added", "tags_removed"), workspace.by_tag),
+        (contact.lists, ("list_added", "list_removed"), workspace.by_list),
+    ):
+        if entries is None:
+            continue
+        newest: dict[str, int] = {}
+        for fact in gone:
+            if fact.type in kinds:
+                newest.update((name, max(fact.at, newest.get(name, 0))) for name, _ in _says(fact))
+        for name in [name for name, at in newest.items() if name not in entries or entries[name][0] > at]:
+            del newest[name]  # they had not set what stands
+        if not newest:
+            continue
+        latest: dict[str, list[Any]] = {}
+        for fact in left:
+            if fact.type in kinds:
+                latest.update((name, [fact.at, value]) for name, value in _says(fact) if name in newest)
+        for name in newest:
+            ranks.update(index.get(name, ()))
+            if name in latest:
+                entries[name] = latest[name]
+            else:
+                del entries[name]
+    return tuple(sorted(ranks))
+
+
+def _says(fact: Fact) -> Iterable[tuple[str, Any]]:
+    """What a fact sets of attributes, tags or lists, and to which value."""
+    if fact.type == "contact_updated":
+        return [(name, storable(value)) for name, value in fact.properties.items()]
+    tagged = fact.type in ("tags_added", "tags_removed")
+    present = 1 if fact.type in ("tags_added", "list_added") else 0
+    return [(name, present) for name in names_in(fact.properties.get("tags" if tagged else "list"))]

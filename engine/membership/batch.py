@@ -31,7 +31,7 @@ class Batch:
     """Changed contacts, new facts by contact (one journal chunk each: number `contact.journal_next - 1`),
     transitions, counts."""
 
-    __slots__ = ("contacts", "deadlines", "duplicates", "facts", "journal", "late", "refused", "transitions")
+    __slots__ = ("contacts", "deadlines", "duplicates", "facts", "journal", "late", "refused", "transitions", "unmet")
 
     def __init__(self) -> None:
         self.contacts: dict[bytes, Contact] = {}
@@ -43,3 +43,5 @@ class Batch:
         self.duplicates = 0
         self.late = 0
         self.deadlines = 0
+        self.unmet = 0
+        """Retractions that found no fact to undo: it has not come, or the journal no longer holds it."""

@@ -22,8 +22,10 @@ ID_BYTES_MAX = 512
 WORKSPACE_BYTES_MAX = 64
 DEPTH_MAX = 200
 """How deep properties may nest: what reads them recurses."""
-UNSUPPORTED = frozenset(("contact_merged", "contact_erased", "event_retracted"))
+UNSUPPORTED = frozenset(("contact_merged", "contact_erased"))
 """Types whose meaning this version can't keep: refused instead of half done."""
+DEAD = "*"
+"""In front of the type, which has none itself: the journaled fact was retracted before it came."""
 
 _STRICT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 """What `at` must look like; texts in conditions may say less."""
@@ -101,6 +103,7 @@ def read_fact(value: bytes, *, arrival: int | None, fallback_id: str, skew: int,
     fact.arrival = arrival
     fact.key = store_key(workspace, contact)
     fact.left = None
+    fact.dead = False
     fact.decoded = None
     return fact
 
@@ -142,11 +145,13 @@ def _too_deep(raw: bytes) -> bool:
 def journaled_fact(key: bytes, entry: tuple[str, str, int, int | None, bytes]) -> Fact:
     """A fact from its journal entry `(id, type, at, arrival, properties)`; contact and workspace are in the key."""
     fact_id, event_type, at, arrival, raw = entry
-    fact = Fact(contact="", type=event_type, at_text="", raw=msgspec.Raw(raw))
-    fact.id, fact.at, fact.arrival, fact.key = fact_id, at, arrival, key
+    dead = event_type.startswith(DEAD)
+    fact = Fact(contact="", type=event_type[len(DEAD) :] if dead else event_type, at_text="", raw=msgspec.Raw(raw))
+    fact.id, fact.at, fact.arrival, fact.key, fact.dead = fact_id, at, arrival, key, dead
     return fact
 
 
 def journal_entry(fact: Fact) -> tuple[str, str, int, int | None, bytes]:
     """What the journal keeps of a fact."""
-    return fact.id, fact.type, fact.at, fact.arrival, bytes(fact.raw)
+    event_type = DEAD + fact.type if fact.dead else fact.type
+    return fact.id, event_type, fact.at, fact.arrival, bytes(fact.raw)

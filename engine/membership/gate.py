@@ -8,35 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.conditions.channels import ALL, Consent, status
-from engine.conditions.contact import Contact
 from engine.definitions.document import Mailable
 
 Gate = Callable[[Consent | None], bool]
 """Whether the gate is open, from the contact's consent."""
-
-CHANNELS_MAX = 1_000
-"""Named channels that one contact's consent knows. Beyond it openings are not noted, and a closing takes the place of
-the
-oldest opening: who asked not to be mailed is never forgotten."""
-
-
-def record_consent(contact: Contact, channel: str, at: int, opening: int) -> None:
-    """Note one fact; the latest by `at` stays, closed on a tie."""
-    consent = contact.consent
-    if consent is None:
-        consent = contact.consent = {}
-    entry = consent.get(channel)
-    if entry is None:
-        if len(consent) >= CHANNELS_MAX and channel != ALL:
-            open_ones = [name for name, (_, is_open) in consent.items() if is_open and name != ALL]
-            if opening or not open_ones:
-                return
-            del consent[min(open_ones, key=lambda name: consent[name][0])]
-        consent[channel] = [at, opening]
-    elif at > entry[0]:
-        entry[0], entry[1] = at, opening
-    elif at == entry[0] and not opening:
-        entry[1] = 0
 
 
 def gate_of(mailable: bool | Mailable) -> Gate | None:

@@ -16,6 +16,7 @@ from engine.membership.facts import Rejected
 from engine.membership.ids import SeenIds
 from engine.membership.placement import split_key
 from engine.membership.plan import Plan
+from engine.membership.retractions import RETRACTION
 from engine.membership.step import fire, take_fact, take_up_plan
 
 FORMER_PLANS_MAX = 2
@@ -206,10 +207,11 @@ class Partition:
                 self.arm(key, contact.deadline)
 
     def _has_room(self, contact: Contact, fact: Fact) -> bool:
-        """Whether the contact may take one more fact; what is said of consent always counts."""
+        """Whether the contact may take one more fact; what is said of consent always counts, and what is taken
+        back."""
         if contact.grown > GROWTH_MAX:
             contact.size, contact.grown = len(_encode(contact)), 0
-        return contact.size <= CONTACT_SIZE_MAX or fact.type in SPEAKING
+        return contact.size <= CONTACT_SIZE_MAX or fact.type in SPEAKING or fact.type == RETRACTION
 
 
 class _History:

@@ -13,6 +13,7 @@ from copy import copy
 from engine.conditions.fact import Fact
 from engine.conditions.instants import DAY
 from engine.conditions.money import millionths
+from engine.membership.retractions import counting
 
 REFUND_WAITS = 30 * DAY
 REFUNDS_MAX = 1_000
@@ -28,12 +29,12 @@ def order_of(fact: Fact) -> str | None:
 
 
 def effective(history: Sequence[Fact]) -> list[Fact]:
-    """The facts in order of `at`, then arrival, as refunds leave them: lessened purchases with `left`, used-up ones
-    gone.
+    """The facts that count, in order of `at`, then arrival: without those that are retracted, and as refunds leave
+    them, lessened purchases with `left`, used-up ones gone.
 
     `history` is in the order in which the facts were taken.
     """
-    facts = sorted(history, key=lambda fact: fact.at)
+    facts = sorted(counting(history), key=lambda fact: fact.at)
     refunds: dict[str, list[Fact]] = {}
     for fact in facts:
         if fact.type == "refund" and (order := order_of(fact)) is not None:

@@ -8,39 +8,28 @@ history are arguments.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from engine.conditions.aggregating import NeedsHistory
-from engine.conditions.channels import SPEAKING, Consent, consent_of, status
+from engine.conditions.channels import SPEAKING, consent_of
 from engine.conditions.contact import UNTIL, Contact
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature
 from engine.conditions.instants import NEVER
 from engine.membership.attributes import CHANGES
 from engine.membership.batch import Batch
-from engine.membership.gate import record_consent
+from engine.membership.consents import hear
 from engine.membership.judge import Change, judge
+from engine.membership.mending import MONEY, History, refund, retract
 from engine.membership.placement import split_key
 from engine.membership.plan import Plan, TypePlan, WorkspacePlan
-from engine.membership.refunds import REFUND_WAITS, REFUNDS_MAX, effective, order_of
+from engine.membership.refunds import effective
+from engine.membership.retractions import RETRACTION, dead_on_arrival
 from engine.membership.transitions import Transition
-
-
-class History(Protocol):
-    """The contact's facts so far that the journal keeps, the newest included, in the order in which they were taken."""
-
-    @property
-    def horizon(self) -> int:
-        """Facts at or before this instant are no longer kept (ms)."""
-
-    def __call__(self) -> list[Fact]: ...
-
 
 Cause = tuple[str, str | None, str | None, int | None]
 CLOCK: Cause = ("clock", None, None, None)
-_MONEY = frozenset(("purchase", "refund"))
 _LISTS = frozenset(("list_added", "list_removed"))
-SPECIAL = SPEAKING | _MONEY | frozenset(CHANGES)
+SPECIAL = SPEAKING | MONEY | frozenset(CHANGES) | {RETRACTION}
 """Types that do more to a contact than feed features."""
 
 
@@ -66,12 +55,17 @@ def take_fact(
     kind = fact.type
     plan = workspace.of_type(kind)
     special = kind in SPECIAL
-    mended = _mend(workspace, contact, fact, as_of, history) if special and kind in _MONEY else None
-    bits = _feed(plan, contact, fact, as_of, ordered_anew, history, mended) if plan.probes else 0
-    more: tuple[int, ...] = () if mended is None else workspace.using(mended)
-    if special:
-        more += _change(workspace, contact, fact)
-    if at < contact.known_at:
+    bits = 0
+    more: tuple[int, ...] = ()
+    mended: Sequence[Feature] = ()
+    if contact.retractions is not None and dead_on_arrival(contact, fact):
+        fact.dead = True
+    else:
+        if special:
+            more, mended = _change(workspace, contact, fact, as_of, history, batch)
+        if plan.probes:
+            bits = _feed(plan, contact, fact, as_of, ordered_anew, history, mended)
+    if at < contact.known_at and not fact.dead:
         contact.known_at = at
         if not first:
             more += workspace.by_age
@@ -108,9 +102,9 @@ def take_fact(
 
 def _feed(
     plan: TypePlan, contact: Contact, fact: Fact, as_of: int, ordered_anew: bool, history: History,
-    mended: list[Feature] | None,
+    mended: Sequence[Feature],
 ) -> int:  # fmt: skip
-    """Give the fact to the features that take it; the bits of the probes that passed."""
+    """Give the fact to the features that take it and have not yet; the bits of the probes that passed."""
     bits = 0
     features = contact.features
     for probe in plan.probes:
@@ -121,7 +115,7 @@ def _feed(
             continue
         bits |= probe.bit
         for feature, key, role in probe.takers:
-            if mended is not None and feature in mended:
+            if mended and feature in mended:
                 continue
             try:
                 if ordered_anew and feature.ordered:
@@ -137,77 +131,20 @@ def _feed(
     return bits
 
 
-def _change(workspace: WorkspacePlan, contact: Contact, fact: Fact) -> tuple[int, ...]:
-    """Bring attributes, tags, lists, consent up to date; the ranks of the segments that look at what changed."""
-    change = CHANGES.get(fact.type)
+def _change(
+    workspace: WorkspacePlan, contact: Contact, fact: Fact, as_of: int, history: History, batch: Batch
+) -> tuple[tuple[int, ...], Sequence[Feature]]:
+    """Bring up to date what a fact says of attributes, tags, lists, consent, refunds and retractions; the ranks of the
+    segments that look at what changed, and the features that have taken the fact with it."""
+    kind = fact.type
+    change = CHANGES.get(kind)
     if change is not None:
-        return change(contact, fact, workspace)
-    return _consent(workspace, contact, fact) if fact.type in SPEAKING else ()
-
-
-def _consent(workspace: WorkspacePlan, contact: Contact, fact: Fact) -> tuple[int, ...]:
-    """Note what a fact says of consent; the ranks of the segments whose gate it opened or closed, or whose rule
-    looks at a channel of which the last word is another now."""
-    said = consent_of(fact)
-    if said is None:
-        return ()
-    before = [gate(contact.consent) for gate, _ in workspace.gates]
-    words = _words(workspace, contact.consent)
-    for channel in said[0]:
-        record_consent(contact, channel, fact.at, said[1])
-    touched: tuple[int, ...] = ()
-    for (gate, ranks), was_open in zip(workspace.gates, before, strict=True):
-        is_open = gate(contact.consent)
-        if is_open and not was_open:
-            touched += ranks
-        elif was_open and not is_open:
-            # Only those with an entry can have been in or be due; the others stay out.
-            touched += tuple(rank for rank in ranks if workspace.segments[rank].key in contact.members)
-    if words:
-        for channel, word in _words(workspace, contact.consent).items():
-            if word != words[channel]:
-                touched += workspace.by_channel[channel]
-    return touched
-
-
-def _words(workspace: WorkspacePlan, consent: Consent | None) -> dict[str, int | None]:
-    """The last word on each channel that some rule looks at."""
-    return {channel: None if consent is None else status(consent, channel) for channel in workspace.by_channel}
-
-
-def _mend(workspace: WorkspacePlan, contact: Contact, fact: Fact, as_of: int, history: History) -> list[Feature] | None:
-    """Work out a refund, or a purchase whose refund came before it; the features that this settles, None for
-    neither."""
-    if fact.type == "purchase" and contact.refunds is None:
-        return None
-    order = order_of(fact)
-    if order is None:
-        return None
-    if fact.type == "refund":
-        refunds = contact.refunds
-        if refunds is None:
-            refunds = contact.refunds = []
-        if all(known[0] != order for known in refunds):
-            if len(refunds) >= REFUNDS_MAX:
-                waiting = [known for known in refunds if known[1] + REFUND_WAITS >= as_of]
-                refunds = contact.refunds = waiting[-REFUNDS_MAX + 1 :]
-            refunds.append([order, fact.at])
-    elif all(known[0] != order for known in contact.refunds or ()):
-        return None
-    facts = history()
-    before, after = effective([each for each in facts if each is not fact]), effective(facts)
-    features = contact.features
-    for feature in workspace.money:
-        value = features.get(feature.key)
-        if feature.ordered:
-            value = feature.fold(after, as_of, feature.older(value, history.horizon))
-        else:
-            value = feature.mend(value, before, after, as_of)
-        if value is not None:
-            features[feature.key] = value
-        else:
-            features.pop(feature.key, None)
-    return workspace.money
+        return change(contact, fact, workspace), ()
+    if kind in SPEAKING:
+        return hear(workspace, contact, fact), ()
+    if kind in MONEY:
+        return refund(workspace, contact, fact, as_of, history)
+    return retract(workspace, contact, fact, as_of, history, batch)
 
 
 def fire(workspace: WorkspacePlan, contact: Contact, key: bytes, before: int, clock: int, batch: Batch) -> None:
@@ -293,7 +230,7 @@ def take_up_plan(
     if missing and contact.facts:
         facts = effective(history())
         for feature in missing:
-            value = feature.fold(facts, contact.as_of)
+            value = feature.fold(facts, contact.as_of, feature.forgotten(contact, history.horizon))
             if value is not None:
                 contact.features[feature.key] = value
     changes, _ = judge(workspace, contact, contact_id, workspace.segments, t)

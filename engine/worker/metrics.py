@@ -35,6 +35,11 @@ class Metrics:
         )
         self.deadlines = Counter("segment_engine_deadlines", "Deadlines that fired", registry=to)
         self.duplicates = Counter("segment_engine_duplicates", "Facts ignored as duplicates", registry=to)
+        self.unmet = Counter(
+            "segment_engine_unmet_retractions",
+            "Retractions of facts that have not come, or that the journal no longer holds",
+            registry=to,
+        )
         self.late = Counter("segment_engine_late_facts", "Facts before the as-of of their contact", registry=to)
         self.dead_letters = Counter(
             "segment_engine_dead_letters", "Records sent to the dead-letter topic", ("reason",), registry=to
@@ -81,6 +86,7 @@ class Metrics:
         self.deadlines.inc(batch.deadlines)
         self.duplicates.inc(batch.duplicates)
         self.late.inc(batch.late)
+        self.unmet.inc(batch.unmet)
         self.forwarded.inc(forwarded)
         for reason, count in Counted(letter.reason for letter in letters).items():
             self.dead_letters.labels(reason).inc(count)

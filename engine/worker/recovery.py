@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 STOPS: Final = (StoreError, UnknownVersion, MemoryError)
 """No fact's or contact's fault: the worker must stop for these, and nothing be left out."""
 
-_COUNTS = ("facts", "duplicates", "late", "deadlines")
+_COUNTS = ("facts", "duplicates", "late", "deadlines", "unmet")
 
 
 @dataclass(slots=True)

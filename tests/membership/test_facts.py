@@ -91,7 +91,6 @@ BAD = [
     (b"[" * 262_145, "oversize"),
     (good(type="contact_merged"), "unsupported"),
     (good(type="contact_erased"), "unsupported"),
-    (good(type="event_retracted"), "unsupported"),
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.conditions.contact import Contact
-from engine.membership.gate import CHANNELS_MAX, record_consent
+from engine.membership.consents import CHANNELS_MAX, record_consent
 from tests.driver import Row, documents, fact, given
 
 RULE = "when: {did: {event: click}}"
