@@ -140,20 +140,23 @@ def _recount(definitions: list[dict[str, Any]], facts: Facts, **settings: Any) -
     from rich.console import Console
     from rich.progress import track
 
-    quiet = not sys.stderr.isatty()
+    segments = [each for each in definitions if "segment" in each]
+    models = [each for each in definitions if "segment" not in each]
+    read = track(facts, "recounting", console=Console(stderr=True), disable=not sys.stderr.isatty())
     try:
-        return recount(definitions, track(facts, "recounting", console=Console(stderr=True), disable=quiet), **settings)
+        return recount(segments, read, models, **settings)
     except Unsupported as error:
         raise UserError(f"{error}.") from None
 
 
 def _definitions(folder: Path | None) -> list[dict[str, Any]]:
-    from engine.definitions import DefinitionErrors, canonical, load_folder
+    from engine.definitions import DefinitionErrors, canonical_form, load_definitions
 
     if folder is None:
         raise UserError("Give the folder of definitions: --segments DIR.")
     try:
-        return [canonical(segment) for segment in load_folder(folder)]
+        found = load_definitions(folder)
+        return [canonical_form(each) for kind in found for each in kind]
     except (DefinitionErrors, OSError) as error:
         raise UserError(str(error)) from None
 

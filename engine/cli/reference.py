@@ -20,7 +20,8 @@ from engine.conditions.instants import format_instant, parse_instant
 from engine.conditions.registry import Condition
 from engine.definitions import check
 from engine.definitions.describing import describe
-from engine.definitions.reading import parse_segments
+from engine.definitions.model import describe_model
+from engine.definitions.reading import parse_definitions
 from engine.membership.replay import Replay
 from engine.membership.transitions import Transition
 
@@ -33,9 +34,9 @@ def published(example: Example) -> list[str]:
 
     By instant: contacts have an order of their own, but none among each other.
     """
-    segments = parse_segments(example.definitions, example.title)
-    check(segments)
-    replay = Replay(segments)
+    segments, models = parse_definitions(example.definitions, example.title)
+    check(segments, models)
+    replay = Replay(segments, models)
     found = [each for line in example.lines for each in replay.take(line)]
     if replay.rejected:
         raise ValueError(f"{example.title}: {replay.rejected}")
@@ -93,8 +94,9 @@ def _default(field: FieldInfo) -> str:
 
 
 def _example(example: Example) -> str:
-    segments = parse_segments(example.definitions, example.title)
-    words = [f"- `{segment.segment}`: {describe(segment)}" for segment in segments]
+    segments, models = parse_definitions(example.definitions, example.title)
+    words = [f"- `model: {model.model}` {describe_model(model)}" for model in models]
+    words += [f"- `{segment.segment}`: {describe(segment)}" for segment in segments]
     facts = "\n".join(line.decode() for line in example.lines)
     told = "\n".join(published(example)) or "(nothing)"
     return "\n".join(

@@ -16,7 +16,7 @@ from engine.cli.lines import open_lines, reader_may_leave
 from engine.cli.options import settings_of
 
 if TYPE_CHECKING:
-    from engine.definitions import Segment
+    from engine.definitions import Definition, Documents
     from engine.membership.replay import Replay
     from engine.membership.transitions import Transition
     from engine.worker.settings import Settings
@@ -27,11 +27,14 @@ LATER: Final = ("pause", "resume")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of `--definitions`: at `at` (ms) a definition comes into force, or the one named by `delete` leaves."""
+    """One line of `--definitions`: at `at` (ms) a definition comes into force, or the one with the key `delete` leaves.
+
+    A key is the workspace and a segment's id, or a model's with `model:` before it.
+    """
 
     line: int
     at: int
-    apply: Segment | None
+    apply: Definition | None
     delete: tuple[str, str] | None
 
 
@@ -52,15 +55,15 @@ def command(ctx: click.Context, folder: str, events: str, definitions: str | Non
     carry `arrives`: the clock goes there before it is taken. The settings GRACE, DEDUP, SKEW, JOURNAL_RETENTION and
     MAX_EVENT_BYTES count here too.
     """
-    from engine.cli.folders import segments_in
+    from engine.cli.folders import definitions_in
     from engine.membership.replay import Replay
 
     settings = settings_of(ctx)
     end = None if until is None else _instant(until, "--until")
-    segments = segments_in(folder, settings)
-    changes = [] if definitions is None else read_changes(definitions, segments, settings)
+    found = definitions_in(folder, settings)
+    changes = [] if definitions is None else read_changes(definitions, found, settings)
     replay = Replay(
-        segments, grace=settings.grace, dedup=settings.dedup, skew=settings.skew,
+        *found, grace=settings.grace, dedup=settings.dedup, skew=settings.skew,
         journal_retention=settings.journal_retention, max_event_bytes=settings.max_event_bytes,
     )  # fmt: skip
     published = 0
@@ -149,19 +152,19 @@ def _instant(text: object, where: str) -> int:
         raise UserError(f"{where}: {error}. Write an RFC 3339 instant such as 2026-05-01T10:00:00Z.") from None
 
 
-def read_changes(source: str, segments: Sequence[Segment], settings: Settings) -> list[Change]:
+def read_changes(source: str, definitions: Documents, settings: Settings) -> list[Change]:
     """The lines of `--definitions` by instant, checked with what is in force at each. Raises UserError."""
     found: list[Change] = []
     with open_lines(source, "Reading definitions") as lines:
         for number, line in lines:
             found.append(_read_change(line, f"{source}:{number}", number))
     found.sort(key=lambda change: change.at)
-    _check_changes(found, segments, source, settings)
+    _check_changes(found, definitions, source, settings)
     return found
 
 
 def _read_change(line: bytes, where: str, number: int) -> Change:
-    from engine.definitions import DefinitionErrors, read_segment
+    from engine.definitions import DefinitionErrors, read_definition
 
     try:
         entry: Any = orjson.loads(line)
@@ -180,20 +183,21 @@ def _read_change(line: bytes, where: str, number: int) -> Change:
     if "delete" in entry:
         named = entry["delete"]
         if not isinstance(named, str) or not named:
-            raise UserError(f"{where}: delete names a segment: id, or workspace/id.")
-        workspace, _, segment = named.rpartition("/")
-        return Change(number, at, None, (workspace or "default", segment))
+            raise UserError(f"{where}: delete names a segment: id, or workspace/id; or a model: model:id.")
+        workspace, _, name = named.rpartition("/")
+        return Change(number, at, None, (workspace or "default", name))
     try:
-        return Change(number, at, read_segment(entry["apply"], where), None)
+        return Change(number, at, read_definition(entry["apply"], where), None)
     except DefinitionErrors as error:
         raise UserError(str(error)) from None
 
 
-def _check_changes(changes: Sequence[Change], segments: Sequence[Segment], source: str, settings: Settings) -> None:
+def _check_changes(changes: Sequence[Change], definitions: Documents, source: str, settings: Settings) -> None:
     """What is in force after all changes of one instant must be able to run together."""
-    from engine.definitions import DefinitionErrors, check
+    from engine.definitions import DefinitionErrors, Model, Segment, check
 
-    active = {segment.key: segment for segment in segments}
+    active: dict[tuple[str, str], Definition] = {each.key: each for each in definitions.segments}
+    active |= {each.key: each for each in definitions.models}
     for place, change in enumerate(changes):
         if change.apply is not None:
             active[change.apply.key] = change.apply
@@ -202,7 +206,9 @@ def _check_changes(changes: Sequence[Change], segments: Sequence[Segment], sourc
         if place + 1 < len(changes) and changes[place + 1].at == change.at:
             continue
         try:
-            check(list(active.values()), journal_retention=settings.journal_retention)
+            segments = [each for each in active.values() if isinstance(each, Segment)]
+            models = [each for each in active.values() if isinstance(each, Model)]
+            check(segments, models, journal_retention=settings.journal_retention)
         except DefinitionErrors as error:
             raise UserError(
                 f"{source}:{change.line}: after this change the segments cannot run together:\n{error}"

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from engine.cli.errors import UserError
-from engine.cli.folders import mistakes, segments_in
+from engine.cli.folders import definitions_in, mistakes
 from engine.cli.options import brokers_option, settings_of, workspace_option
 from engine.cli.output import Format, emit, output_option
 
 if TYPE_CHECKING:
-    from engine.definitions import Segment
+    from engine.definitions import Definition, Documents
     from engine.worker.definition_log import Record
 
 T = TypeVar("T")
@@ -37,12 +37,12 @@ def check(ctx: click.Context, folder: str, output: Format) -> None:
     """Say what is wrong with the definitions in a folder or file; nothing is sent anywhere."""
     from engine.definitions.advice import advice
 
-    segments = segments_in(folder, settings_of(ctx))
-    emit((_row(segment) for segment in segments), ("workspace", "segment", "name", "conditions"), output)
-    for segment in segments:
-        for sentence in advice(segment):
-            print(f"Advice for {segment.segment}: {sentence}", file=sys.stderr)
-    print(f"{_count(len(segments))} sound", file=sys.stderr)
+    definitions = _all(definitions_in(folder, settings_of(ctx)))
+    emit((_row(each) for each in definitions), ("workspace", "segment", "name", "conditions"), output)
+    for each in definitions:
+        for sentence in advice(each):
+            print(f"Advice for {each.key[1]}: {sentence}", file=sys.stderr)
+    print(f"{_count(len(definitions))} sound", file=sys.stderr)
 
 
 @command.command()
@@ -55,15 +55,16 @@ def check(ctx: click.Context, folder: str, output: Format) -> None:
 def apply(ctx: click.Context, folder: str, author: str | None, note: str, brokers: str | None, output: Format) -> None:
     """Put definitions in force, as one change.
 
-    What has the same meaning as before is left as it is. Segments that are in force and not in the folder stay.
+    What has the same meaning as before is left as it is. What is in force and not in the folder stays. Models stand in
+    the folder beside the segments that score by them.
     """
     from engine.definitions import DefinitionErrors
     from engine.worker import definition_log
 
     settings = settings_of(ctx, brokers=brokers)
-    segments = segments_in(folder, settings, alone=False)
+    definitions = _all(definitions_in(folder, settings, alone=False))
     try:
-        found = _ask(definition_log.apply(settings, segments, author=author or _user(), note=note))
+        found = _ask(definition_log.apply(settings, definitions, author=author or _user(), note=note))
     except DefinitionErrors as error:
         raise mistakes(error.errors, f"{folder}, together with what is in force; nothing was changed") from None
     columns = ("workspace", "segment", "result", "version")
@@ -82,7 +83,7 @@ def list_(ctx: click.Context, folder: str | None, brokers: str | None, output: F
     """The definitions in force: id, name, version, and the conditions in plain words."""
     settings = settings_of(ctx, brokers=brokers)
     if folder is not None:
-        emit((_row(each) for each in segments_in(folder, settings)), LISTED, output)
+        emit((_row(each) for each in _all(definitions_in(folder, settings))), LISTED, output)
         return
     from engine.worker import definition_log
 
@@ -100,12 +101,17 @@ def list_(ctx: click.Context, folder: str | None, brokers: str | None, output: F
 def show(
     ctx: click.Context, segment: str, workspace: str, folder: str | None, brokers: str | None, output: str
 ) -> None:
-    """One definition: its text, its conditions in plain words, version, author and time."""
+    """One definition: its text, its conditions in plain words, version, author and time.
+
+    ID is a segment's, or a model's with model: before it.
+    """
+    from engine.definitions import Model
     from engine.definitions.describing import describe_lines
+    from engine.definitions.model import describe_model
 
     settings = settings_of(ctx, brokers=brokers)
     if folder is not None:
-        of_folder = {each.key: each for each in segments_in(folder, settings)}
+        of_folder = {each.key: each for each in _all(definitions_in(folder, settings))}
         if (workspace, segment) not in of_folder:
             raise _unknown(workspace, segment, of_folder)
         row, document = _row(of_folder[workspace, segment]), of_folder[workspace, segment]
@@ -122,11 +128,14 @@ def show(
     for name in ("version", "author", "at", "note"):
         if row.get(name):
             print(f"# {name}: {row[name]}")
-    print("# Who is in:", *(f"#   {line}" for line in describe_lines(document)), sep="\n")
+    if isinstance(document, Model):
+        print("# What it scores:", *(f"#   - {part}" for part in describe_model(document).split("; ")), sep="\n")
+    else:
+        print("# Who is in:", *(f"#   {line}" for line in describe_lines(document)), sep="\n")
     print(as_yaml(document), end="")
 
 
-def as_yaml(segment: Segment) -> str:
+def as_yaml(definition: Definition) -> str:
     """The definition as its author would write it, without what is the default anyway."""
     from ruamel.yaml import YAML
 
@@ -136,19 +145,26 @@ def as_yaml(segment: Segment) -> str:
     yaml.width = 100
     yaml.allow_unicode = True
     out = StringIO()
-    yaml.dump(segment.model_dump(mode="json", by_alias=True, exclude_defaults=True), out)
+    yaml.dump(definition.model_dump(mode="json", by_alias=True, exclude_defaults=True), out)
     return out.getvalue()
 
 
-def _row(segment: Segment) -> dict[str, object]:
-    from engine.definitions.describing import describe
+def _all(found: Documents) -> list[Definition]:
+    return [*found.models, *found.segments]
 
+
+def _row(definition: Definition) -> dict[str, object]:
+    from engine.definitions import Model
+    from engine.definitions.describing import describe
+    from engine.definitions.model import describe_model
+
+    workspace, name = definition.key
     return {
-        "workspace": segment.workspace,
-        "segment": segment.segment,
-        "name": segment.name,
-        "description": segment.description,
-        "conditions": describe(segment),
+        "workspace": workspace,
+        "segment": name,
+        "name": definition.name,
+        "description": definition.description,
+        "conditions": describe_model(definition) if isinstance(definition, Model) else describe(definition),
     }
 
 
@@ -157,7 +173,7 @@ def _recorded(record: Record) -> dict[str, object]:
     return _row(_document(record)) | about
 
 
-def _document(record: Record) -> Segment:
+def _document(record: Record) -> Definition:
     from engine.definitions import DefinitionErrors
 
     try:
@@ -166,10 +182,10 @@ def _document(record: Record) -> Segment:
         raise UserError(f"A definition in force is not one that this version understands:\n{error}") from None
 
 
-def _canonical(segment: Segment) -> dict[str, Any]:
-    from engine.definitions import canonical
+def _canonical(definition: Definition) -> dict[str, Any]:
+    from engine.definitions import canonical_form
 
-    return canonical(segment)
+    return canonical_form(definition)
 
 
 def _unknown(workspace: str, segment: str, known: Mapping[tuple[str, str], object]) -> UserError:

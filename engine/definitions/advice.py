@@ -9,25 +9,31 @@ from pydantic import BaseModel
 
 from engine.conditions.aggregate import AggregateOptions
 from engine.conditions.paths import parse_path
-from engine.definitions.document import Segment
+from engine.conditions.scoring import Scoring
+from engine.definitions.model import Definition, Model
 
 SUMMED = ("sum", "avg", "min", "max")
 MONEY = ("amount", "price")
 
 
-def advice(segment: Segment) -> list[str]:
+def advice(definition: Definition) -> list[str]:
     """Sentences about one definition, each with its path."""
-    return list(_advice(segment.when, "when"))
+    if isinstance(definition, Model):
+        return list(_currency(definition, definition.amount, "amount"))
+    return list(_advice(definition.when, "when"))
+
+
+def _currency(part: AggregateOptions | Scoring, of: str, path: str) -> Iterator[str]:
+    if parse_path(of)[-1] in MONEY and not any("currency" in test for test in part.where):
+        yield (
+            f"{path}: {of} is taken as it is, in whatever currency it came: "
+            "if there may be several, add a test such as where: {currency: EUR}"
+        )
 
 
 def _advice(part: Any, path: str) -> Iterator[str]:
-    if isinstance(part, AggregateOptions):
-        last = parse_path(part.of)[-1]
-        if part.fn in SUMMED and last in MONEY and not any("currency" in test for test in part.where):
-            yield (
-                f"{path}: {part.of} is taken as it is, in whatever currency it came: "
-                "if there may be several, add a test such as where: {currency: EUR}"
-            )
+    if isinstance(part, AggregateOptions) and part.fn in SUMMED:
+        yield from _currency(part, part.of, path)
     if isinstance(part, BaseModel):
         for name, field in type(part).model_fields.items():
             yield from _advice(getattr(part, name), f"{path}.{field.alias or name}")

@@ -10,8 +10,8 @@ from engine.cli import reference
 from engine.cli.worked import WORKED
 from engine.conditions.example import Example
 from engine.conditions.instants import format_instant, parse_instant
-from engine.definitions import canonical
-from engine.definitions.reading import parse_segments
+from engine.definitions import canonical_form
+from engine.definitions.reading import parse_definitions
 from engine.recount import recount
 
 MODULES = sorted({model.__module__ for model in reference.conditions()})
@@ -39,9 +39,10 @@ def test_example_publishes_what_it_says(example: Example) -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.title)
 def test_recount_agrees(example: Example) -> None:
-    segments = [canonical(each) for each in parse_segments(example.definitions, example.title)]
+    definitions = parse_definitions(example.definitions, example.title)
+    segments, models = [[canonical_form(each) for each in kind] for kind in definitions]
     found = recount(
-        segments, example.lines, until=parse_instant(example.until), clock_follows_arrival=False
+        segments, example.lines, models, until=parse_instant(example.until), clock_follows_arrival=False
     ).transitions
     told = [
         f"{format_instant(each['at'])} {each['change']} {each['segment']} {each['contact']} {each['cause']}"
