@@ -1,16 +1,17 @@
 """Walks one contact through its facts in the order they were taken, and through every instant between them (DESIGN 4).
 
-`thorough` looks at every segment at every instant that lies any duration of any condition after any fact, and chooses
-the facts of every condition anew each time. Without it only what provably can change is looked at: a leaf's verdict is
-a function of the facts it chose and of how `t` stands to `leaf.instants` of each, so between those it stays. Tests
-hold the two against each other.
+`thorough` looks at every segment at every instant that lies any duration of any condition after any fact, at each
+bound of each day that any condition asks the clock or the calendar for, and chooses the facts of every condition anew
+with each fact. Without it only what provably can change is looked at: a leaf's verdict is a function of the facts it
+chose, of how `t` stands to `leaf.instants` of each, and of `leaf.next_turn`; between those it stays. Tests hold the two
+against each other.
 """
 
 from __future__ import annotations
 
 import heapq
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from engine.recount.facts import Fact
@@ -31,12 +32,14 @@ class Walk:
         self.members: dict[str, int] = {}  # segment → sequence of its last transition; an odd one is an enter
         self._plan, self._workspace, self._contact = plan, workspace, contact
         self._transitions, self._thorough = transitions, thorough
-        self._past = Past()
+        self._past = Past(workspace, contact)
+        self._leaves = plan.leaves(None)
         self._as_of = BEGINNING
         self._looked = BEGINNING  # the last instant that was looked at
-        self._verdicts = [False] * len(plan.leaves)
+        self._verdicts = [False] * len(self._leaves)
         self._chosen: list[list[list[Fact]]] = []
         self._agenda: list[tuple[int, int]] = []  # heap of (instant after `_looked`, leaf)
+        self._turns: dict[int, int] = {}  # leaf → its next turn, if that is on the agenda
         self._ids: dict[str, int | None] = {}
 
     def is_duplicate(self, fact: Fact, dedup: int) -> bool:
@@ -50,9 +53,18 @@ class Walk:
 
     def pass_time(self, to: int) -> None:
         """Fires the deadlines strictly before `to` (ms), each at its own instant."""
-        while self._past.facts and (t := self._next_instant()) < to:
+        if not self._past.facts:
+            return
+        for t in self._every_instant(to) if self._thorough else self._agreed_instants(to):
             if self._look(t, self._due(t)) and self._judge(t, None):
                 self._as_of = t
+
+    def _every_instant(self, to: int) -> list[int]:
+        return sorted(set().union(*(leaf.every_instant(self._past, self._looked, to) for leaf in self._leaves)))
+
+    def _agreed_instants(self, to: int) -> Iterator[int]:
+        while self._agenda and self._agenda[0][0] < to:
+            yield self._agenda[0][0]
 
     def take(self, fact: Fact, clock: int) -> None:
         """Takes a fact when the partition clock stands at `clock` (ms)."""
@@ -64,30 +76,26 @@ class Walk:
         first = not self._past.facts
         in_order = fact.at >= self._looked
         minding = self._plan.minding(fact.type)
-        anew = self._past.add(fact) or first or self._thorough
+        zone = self._past.zone
+        anew = self._past.take(fact) or first or zone != self._past.zone or self._thorough
         if anew:
-            self._choose_anew()
+            self._leaves = self._plan.leaves(self._past.zone)
+            self._chosen = [leaf.choose(self._past) for leaf in self._leaves]
         else:
             self._choose(fact, minding)
         if anew or not in_order:
-            leaves: Iterable[int] = range(len(self._plan.leaves))
+            leaves: Iterable[int] = range(len(self._leaves))
             self._plan_anew(at)
         else:
             self._plan_ahead(fact, minding, at)
             leaves = {*minding, *self._due(at)}
-        if self._look(at, leaves) or first or consent_of(fact) is not None:
+        if self._look(at, leaves) or anew or consent_of(fact) is not None:
             self._judge(at, fact)
         self._as_of = at
 
-    def _next_instant(self) -> int:
-        if not self._thorough:
-            return self._agenda[0][0] if self._agenda else NEVER
-        instants = (t for leaf in self._plan.leaves for fact in self._past.facts for t in leaf.instants(fact.at))
-        return min((t for t in instants if t > self._looked), default=NEVER)
-
     def _due(self, t: int) -> Iterable[int]:
         if self._thorough:
-            return range(len(self._plan.leaves))
+            return range(len(self._leaves))
         leaves = set()
         while self._agenda and self._agenda[0][0] == t:
             leaves.add(heapq.heappop(self._agenda)[1])
@@ -95,39 +103,38 @@ class Walk:
 
     def _choose(self, fact: Fact, leaves: Iterable[int]) -> None:
         for leaf in leaves:
-            for choice, facts in zip(self._plan.leaves[leaf].choices, self._chosen[leaf], strict=True):
+            for choice, facts in zip(self._leaves[leaf].choices, self._chosen[leaf], strict=True):
                 if choice.takes(fact):
                     insort(facts, fact, key=Fact.place)
-
-    def _choose_anew(self) -> None:
-        gone = {line for line, left in self._past.left.items() if left is None}
-        facts = [fact for fact in self._past.facts if fact.line not in gone]
-        self._chosen = [
-            [[f for f in facts if choice.takes(f)] for choice in leaf.choices] for leaf in self._plan.leaves
-        ]
 
     def _plan_ahead(self, fact: Fact, leaves: Iterable[int], at: int) -> None:
         """Notes the instants after `at` at which this fact may change the verdict of these leaves."""
         for leaf in leaves:
-            for t in self._plan.leaves[leaf].instants(fact.at):
+            for t in self._leaves[leaf].instants(fact.at):
                 if at < t < NEVER:
                     heapq.heappush(self._agenda, (t, leaf))
 
     def _plan_anew(self, at: int) -> None:
-        self._agenda = []
+        self._agenda, self._turns = [], {}
         for fact in self._past.facts:
             self._plan_ahead(fact, self._plan.minding(fact.type), at)
         self._plan_ahead(self._past.facts[0], self._plan.minding_first_fact, at)
 
+    def _plan_turn(self, leaf: int, t: int) -> None:
+        turn = self._leaves[leaf].next_turn(self._past, t)
+        if turn < NEVER and self._turns.get(leaf) != turn:
+            self._turns[leaf] = turn
+            heapq.heappush(self._agenda, (turn, leaf))
+
     def _look(self, t: int, leaves: Iterable[int]) -> bool:
         """Asks these leaves at `t`; whether any answers otherwise than before."""
-        if self._thorough:
-            self._choose_anew()
         changed = False
         for leaf in leaves:
-            verdict = self._plan.leaves[leaf].verdict(self._past, self._chosen[leaf], t)
+            verdict = self._leaves[leaf].verdict(self._past, self._chosen[leaf], t)
             changed = changed or verdict is not self._verdicts[leaf]
             self._verdicts[leaf] = verdict
+            if not self._thorough:
+                self._plan_turn(leaf, t)
         self._looked = t
         return changed
 

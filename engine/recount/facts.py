@@ -11,7 +11,7 @@ from typing import Any
 from engine.recount.instants import instant
 
 MAX_BYTES = 262_144  # the engine's default for one event
-_UNSUPPORTED = ("contact_merged", "contact_erased", "event_retracted")
+_UNSUPPORTED = ("contact_merged", "contact_erased")
 _MASK = 0xFFFFFFFF
 
 

@@ -55,6 +55,11 @@ def add(at: int, length: Duration, zone: str) -> int:
     return _by_calendar(at, length, zone) if length.months else at + length.millis
 
 
+def times(length: Duration, n: int) -> Duration:
+    """`length` taken n times: its months together, then its fixed parts."""
+    return Duration(length.months * n, length.millis * n)
+
+
 @lru_cache(maxsize=1 << 18)
 def _by_calendar(at: int, length: Duration, zone: str) -> int:
     try:

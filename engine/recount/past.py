@@ -10,19 +10,31 @@ from typing import Any
 from engine.recount.facts import Fact
 from engine.recount.instants import BEGINNING, DAY_MS
 from engine.recount.values import number
+from engine.recount.wall import zone_named
 
 REFUND_WAITS_MS = 30 * DAY_MS
+RETRACTION_WAITS_MS = 30 * DAY_MS
 CLOSING = ("opt_out", "block", "complaint")
+CONSENT_TYPES = (*CLOSING, "opt_in", "consent")
 LIST_TYPES = ("list_added", "list_removed")
+RETRACTION = "event_retracted"
 _EVERY_CHANNEL = "all"
 
 Latest = dict[str, tuple[int, Any]]  # name → (at of the fact that decided, what it decided)
 
 
 class Past:
-    """All taken facts of one contact, `facts` in (at, taken) order, and what stands at the end of them."""
+    """All facts of one contact that count, `facts` in (at, taken) order, and what stands at the end of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, workspace: str = "default", contact: str = "c-1") -> None:
+        self.workspace, self.contact = workspace, contact
+        self._taken: list[Fact] = []  # retracted ones too, in the order in which they came
+        self._lines_of: dict[str, list[int]] = {}  # id → the facts with it
+        self._gone: set[int] = set()  # lines of the retracted facts
+        self._awaited: dict[str, int] = {}  # id → the last instant at which a fact with it is dead on arrival
+        self._forget()
+
+    def _forget(self) -> None:
         self.facts: list[Fact] = []
         self.left: dict[int, Fraction | None] = {}  # by line, refunded purchases only; None: nothing is left
         self._attributes: Latest = {}
@@ -30,8 +42,36 @@ class Past:
         self._lists: Latest = {}
         self.consent: list[tuple[int, str, bool]] = []  # (at, channel, opens)
 
-    def add(self, fact: Fact) -> bool:
-        """Takes a fact in; true if it changed what is left of any purchase."""
+    def take(self, fact: Fact) -> bool:
+        """Takes the next fact; true if that changed more than one more fact that counts: a refund, a retraction."""
+        self._taken.append(fact)
+        awaited = self._awaited.pop(fact.id, BEGINNING)
+        if fact.type == RETRACTION:
+            anew = self._retract(fact)
+        elif fact.at <= awaited:
+            self._gone.add(fact.line)
+            anew = True
+        else:
+            anew = self._count(fact)
+        self._lines_of.setdefault(fact.id, []).append(fact.line)
+        return anew
+
+    def _retract(self, retraction: Fact) -> bool:
+        """Facts taken before are gone, whatever their `at`; retractions themselves stay."""
+        named = retraction.properties.get("id")
+        found = self._lines_of.get(named, []) if isinstance(named, str) else []
+        if isinstance(named, str) and not found:
+            self._awaited[named] = max(self._awaited.get(named, BEGINNING), retraction.at + RETRACTION_WAITS_MS)
+        if not found:
+            return self._count(retraction)
+        self._gone.update(found)
+        self._forget()
+        for fact in self._taken:
+            if fact.line not in self._gone or fact.type == RETRACTION:
+                self._count(fact)
+        return True
+
+    def _count(self, fact: Fact) -> bool:
         insort(self.facts, fact, key=Fact.place)
         if fact.type == "contact_updated":
             _decide(self._attributes, fact, fact.properties.items())
@@ -55,6 +95,11 @@ class Past:
         """The contact's earliest fact (ms)."""
         return self.facts[0].at
 
+    @property
+    def zone(self) -> str | None:
+        """The contact's own time zone, None if no attribute names one."""
+        return zone_named(self._attributes.get("timezone", (0, None))[1])
+
     def attributes(self) -> dict[str, Any]:
         """The merged attributes; removed ones are absent."""
         return {name: value for name, (_, value) in self._attributes.items() if value is not None}
@@ -73,11 +118,12 @@ class Past:
             return True
         if mailable is True or mailable is None:
             channels = {channel for _, channel, _ in self.consent} - {_EVERY_CHANNEL}
-            return self._latest(_EVERY_CHANNEL) is not False or any(self._latest(channel) for channel in channels)
-        state = self._latest(mailable["channel"])
+            return self.granted(_EVERY_CHANNEL) is not False or any(self.granted(channel) for channel in channels)
+        state = self.granted(mailable["channel"])
         return state is True if mailable.get("consent") == "required" else state is not False
 
-    def _latest(self, channel: str) -> bool | None:
+    def granted(self, channel: str) -> bool | None:
+        """Whether the latest that was said of a channel, or of every channel, opens it; None if nothing was said."""
         said = [(at, opens) for at, spoken, opens in self.consent if spoken in (channel, _EVERY_CHANNEL)]
         last = max((at for at, _ in said), default=BEGINNING)
         return all(opens for at, opens in said if at == last) if said else None

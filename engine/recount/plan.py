@@ -6,17 +6,22 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from engine.recount.leaf import Leaf, Unsupported
 from engine.recount.past import Past
-from engine.recount.rules import FOLLOWS_FIRST_FACT, Leaf, Unsupported, make_leaf
+from engine.recount.rules import make_leaf
 
 Rule = tuple[str, Any]  # ("leaf", index) · ("in_segment", id) · ("all" | "any" | "none", list of rules) · ("not", rule)
 
 
+_OWN_ZONE = "contact"
+
+
 class Plan:
-    """`order`: the ids, each after those that it names. `leaves`: each distinct leaf of all segments once."""
+    """`order`: the ids, each after those that it names. A leaf that several segments have is there once."""
 
     def __init__(self, segments: Sequence[Mapping[str, Any]], models: Sequence[Mapping[str, Any]] = ()) -> None:
-        self.leaves: list[Leaf] = []
+        self._asked: list[tuple[str, Any, str]] = []  # kind, what is said under it, zone: of each distinct leaf
+        self._leaves: dict[str, list[Leaf]] = {}
         self._places: dict[str, int] = {}
         self._models = {model["model"]: model for model in models}
         self.segments = {segment["segment"]: segment for segment in segments}
@@ -25,13 +30,26 @@ class Plan:
         self._rules = {name: self._rule_of(segment) for name, segment in self.segments.items()}
         self._above = {name: self._higher_in_group(segment) for name, segment in self.segments.items()}
         self.order = self._in_order()
-        self.minding_first_fact = [i for i, leaf in enumerate(self.leaves) if leaf.kind in FOLLOWS_FIRST_FACT]
+        self.minding_first_fact = [i for i, leaf in enumerate(self.leaves("UTC")) if leaf.kind.first_fact]
         self._minding: dict[str, list[int]] = {}
+
+    def leaves(self, own_zone: str | None) -> list[Leaf]:
+        """Every distinct leaf, for a contact of this zone; those of one calendar are the same for all contacts."""
+        own = own_zone or "UTC"
+        if own not in self._leaves:
+            shared = next(iter(self._leaves.values()), None)
+            self._leaves[own] = [
+                make_leaf(kind, spec, own if zone == _OWN_ZONE else zone)
+                if shared is None or zone == _OWN_ZONE
+                else shared[place]
+                for place, (kind, spec, zone) in enumerate(self._asked)
+            ]
+        return self._leaves[own]
 
     def minding(self, kind: str) -> list[int]:
         """The leaves whose verdict a fact of this type may change."""
         if kind not in self._minding:
-            self._minding[kind] = [i for i, leaf in enumerate(self.leaves) if leaf.minds(kind)]
+            self._minding[kind] = [i for i, leaf in enumerate(self.leaves("UTC")) if leaf.minds(kind)]
         return self._minding[kind]
 
     def answers(self, contact: str, past: Past, verdicts: Sequence[bool]) -> dict[str, bool]:
@@ -68,8 +86,6 @@ class Plan:
 
     def _rule_of(self, segment: Mapping[str, Any]) -> Rule:
         zone = segment.get("timezone") or "UTC"
-        if zone == "contact":
-            raise Unsupported(f"{segment['segment']}: the recount does not know `timezone: contact`")
         mailable = segment.get("mailable")
         if isinstance(mailable, Mapping) and "channel" not in mailable:
             raise Unsupported(f"{segment['segment']}: `mailable` without a channel")
@@ -94,8 +110,8 @@ class Plan:
             spec = {**spec, "model": self._models[spec["model"]]}
         same = json.dumps([kind, spec, zone], sort_keys=True, default=str)
         if same not in self._places:
-            self._places[same] = len(self.leaves)
-            self.leaves.append(make_leaf(kind, spec, zone))
+            self._places[same] = len(self._asked)
+            self._asked.append((kind, spec, zone))
         return "leaf", self._places[same]
 
     def _mates(self, segment: Mapping[str, Any]) -> list[str]:

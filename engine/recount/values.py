@@ -89,8 +89,9 @@ def equal(left: Any, right: Any) -> bool:
 
 
 def opened(values: Sequence[Any]) -> list[Any]:
-    """The values with lists replaced by their elements."""
-    return [element for value in values for element in (opened(value) if isinstance(value, list) else [value])]
+    """The values with lists replaced by their elements, without nulls."""
+    found = [element for value in values for element in (opened(value) if isinstance(value, list) else [value])]
+    return [element for element in found if element is not None]
 
 
 def _any_equal(values: Sequence[Any], operand: Any) -> bool:
@@ -137,14 +138,16 @@ _OPERATORS: dict[str, Callable[[Sequence[Any], Any], bool]] = {
     "starts_with": _of_text(lambda value, operand: value.startswith(operand)),
     "ends_with": _of_text(lambda value, operand: value.endswith(operand)),
     "matches": _of_text(lambda value, operand: re.search(operand, value) is not None),
-    "exists": lambda values, operand: any(value is not None for value in opened(values)) is operand,
+    "exists": lambda values, operand: bool(opened(values)) is operand,
     "any_item": _any_item,
 }
 
 
 def known_test(test: Any) -> bool:
     """Whether the recount knows every operator of this test."""
-    return not isinstance(test, list) and (not isinstance(test, dict) or all(name in _OPERATORS for name in test))
+    if isinstance(test, dict):
+        return test.keys() <= _OPERATORS.keys() and all(map(known_test, test.get("any_item", {}).values()))
+    return not isinstance(test, list)
 
 
 def holds(test: Any, values: Sequence[Any]) -> bool:

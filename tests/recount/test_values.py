@@ -153,9 +153,10 @@ def test_half_a_millionth_goes_to_the_even_one() -> None:
     "when",
     [
         {"rfm": {"model": "m"}},
-        {"did": {"event": "x", "of_last": 20}},
+        {"did": {"event": "x", "of_first": 20}},
         {"did": {"event": "x", "where": {"a": {"like": "b"}}}},
-        {"profile": {"born": {"anniversary": {"within": "P7D"}}}},
+        {"did": {"event": "x", "where": {"born": {"anniversary": {"within": "P7D"}}}}},
+        {"did": {"event": "x", "where": {"a": {"any_item": {"b": {"like": "c"}}}}}},
         {"in_segment": "nobody"},
         {"did": {"event": "x"}, "known": {"within": "P1D"}},
     ],
