@@ -9,9 +9,10 @@ import json
 from importlib.resources import files
 from typing import Any, Final
 
-NAMES: Final = ("event", "segment", "transition", "definition")
-"""`event`: values of the inputs; `segment`: the document people write; `transition`: values of segments.transitions,
-segments.members and the segments' own topics; `definition`: values of segments.definitions and its history."""
+NAMES: Final = ("event", "segment", "model", "transition", "definition")
+"""`event`: values of the inputs; `segment` and `model`: the documents people write; `transition`: values of
+segments.transitions, segments.members and the segments' own topics; `definition`: values of segments.definitions and
+its history."""
 
 
 def load(name: str) -> dict[str, Any]:

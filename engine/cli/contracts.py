@@ -14,8 +14,9 @@ from pydantic_core import core_schema
 
 from engine.conditions import document as parts
 from engine.conditions import held, matching, values
-from engine.definitions import Segment
+from engine.definitions import Model, Segment
 from engine.definitions import document as segments
+from engine.definitions import model as models
 from engine.membership.facts import CONTACT_BYTES_MAX, ID_BYTES_MAX, TYPE_BYTES_MAX, WORKSPACE_BYTES_MAX
 
 WIDTH: Final = 240
@@ -86,18 +87,21 @@ class DefinitionRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", title="Definition")
 
     workspace: str
-    segment: str
+    segment: str = Field(
+        description="The second part of the key: a segment's id, or a model's with `model:` before it."
+    )
     version: int = Field(ge=1)
     state: Literal["active", "paused", "deleted"]
     author: str
     at: WireInstant
     note: str
-    definition: Segment | None = Field(description="In canonical form; null once deleted.")
+    definition: Segment | Model | None = Field(description="In canonical form; null once deleted.")
 
 
 MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "event": Event,
     "segment": Segment,
+    "model": Model,
     "transition": TransitionRecord,
     "definition": DefinitionRecord,
 }
@@ -180,6 +184,7 @@ _REWRITES: Final[Mapping[Any, Callable[[JsonSchemaValue], JsonSchemaValue]]] = {
     matching._short_form: _named_events,
     held._short_form: lambda inner: {"anyOf": [{"type": "string", "format": "duration", "examples": ["P7D"]}, inner]},
     segments._segment_id: _pattern(f"^{segments._ID.pattern}$", maxLength=segments.SEGMENT_ID_MAX),
+    models._model_id: _pattern(f"^{segments._ID.pattern}$", maxLength=segments.SEGMENT_ID_MAX),
     segments._workspace: _pattern(f"^{segments._WORKSPACE.pattern}$"),
     segments._timezone: lambda inner: {**inner, "examples": ["UTC", "Europe/Moscow"]},
     segments._contact: lambda inner: {**inner, "minLength": 1, "maxLength": segments.CONTACT_BYTES_MAX},

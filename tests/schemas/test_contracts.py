@@ -12,7 +12,14 @@ from jsonschema import Draft202012Validator
 
 import schemas
 from engine.cli import contracts
-from engine.definitions import DefinitionErrors, canonical, load_folder, read_segment
+from engine.definitions import (
+    DefinitionErrors,
+    Segment,
+    canonical_form,
+    load_definitions,
+    load_folder,
+    read_definition,
+)
 from engine.demo.shop_log import shop_log_lines
 from engine.membership.facts import Rejected, read_fact
 from engine.membership.replay import Replay
@@ -48,8 +55,8 @@ def _engine_takes(name: str, document: Any) -> bool:
         fact = read_fact(value, arrival=None, fallback_id="line/1", skew=0, max_bytes=262_144)
         return not isinstance(fact, Rejected)
     try:
-        if name == "segment":
-            read_segment(document)
+        if name in ("segment", "model"):
+            assert isinstance(read_definition(document), Segment) == (name == "segment")
         else:
             contracts.MODELS[name].model_validate_json(json.dumps(document))
     except (DefinitionErrors, ValueError):
@@ -59,11 +66,9 @@ def _engine_takes(name: str, document: Any) -> bool:
 
 def test_what_the_engine_writes_meets_its_contracts() -> None:
     transition, definition = (Draft202012Validator(schemas.load(name)) for name in ("transition", "definition"))
-    segments = [
-        each for folder in ("engine/demo/segments", "tests/generate/segments") for each in load_folder(ROOT / folder)
-    ]
-    for segment in segments:
-        record = Record(*segment.key, 1, "active", "anna", "2026-05-01T10:00:00.000Z", "", canonical(segment))
+    folders = ("engine/demo/segments", "tests/generate/segments")
+    for each in (each for folder in folders for kind in load_definitions(ROOT / folder) for each in kind):
+        record = Record(*each.key, 1, "active", "anna", "2026-05-01T10:00:00.000Z", "", canonical_form(each))
         definition.validate(msgspec.to_builtins(record))
     replay = Replay(load_folder(ROOT / "engine/demo/segments"))
     causes = set()
@@ -78,11 +83,12 @@ def test_what_the_engine_writes_meets_its_contracts() -> None:
 def test_definitions_of_the_repository_meet_the_contract_as_they_are_written() -> None:
     from ruamel.yaml import YAML
 
-    contract = Draft202012Validator(schemas.load("segment"))
+    contracts = {name: Draft202012Validator(schemas.load(name)) for name in ("segment", "model")}
     files = [*(ROOT / "engine/demo/segments").glob("*.yaml"), *(ROOT / "tests/generate/segments").glob("*.yaml")]
     assert len(files) > 20
     for file in files:
-        contract.validate(YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8")))
+        document = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        contracts["model" if "model" in document else "segment"].validate(document)
 
 
 def test_the_contracts_load_no_part_of_the_engine() -> None:
