@@ -50,7 +50,9 @@ class AggregateOptions(EventDocument):
     within: Window | None = None
     """The window."""
     since: InstantText | None = None
+    """Only events at or after this instant; without an offset it is in the time zone of the segment."""
     until: InstantText | None = None
+    """Only events before this instant."""
     is_: FigureTest = Field(alias="is")
     """The test of the result."""
 

@@ -20,6 +20,7 @@ from pydantic import Field
 from engine.conditions.channels import ALL, CHANNEL_LENGTH_MAX, consent_of, status
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document
+from engine.conditions.example import Example
 from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
@@ -31,7 +32,9 @@ class ConsentOptions(Document):
     """`channel`, and what its consent must be."""
 
     channel: Annotated[str, Field(min_length=1, max_length=CHANNEL_LENGTH_MAX)]
+    """The channel; `all`: what was said for all channels at once."""
     is_: Annotated[Literal["granted", "revoked", "unknown"], Field(alias="is")]
+    """`granted`, `revoked` or `unknown`."""
 
 
 class Consents(Document):
@@ -64,3 +67,29 @@ class Consents(Document):
     def describe(self) -> str:
         """Plain words."""
         return f"consent for {self.consent.channel} is {self.consent.is_}"
+
+
+EXAMPLES = (
+    Example(
+        "Who granted e-mail, and who took it back",
+        """
+        segment: may-email
+        when: {consent: {channel: email, is: granted}}
+        ---
+        segment: took-it-back
+        mailable: false
+        when: {consent: {channel: email, is: revoked}}
+        """,
+        """
+        2026-05-01T10:00:00Z consent c-1 {"channel": "email", "status": "granted"}
+        2026-05-08T10:00:00Z opt_out c-1 {"channel": "sms"}
+        2026-05-09T10:00:00Z opt_out c-1
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-05-01T10:00:00.000Z enter may-email c-1 event
+        2026-05-09T10:00:00.000Z exit may-email c-1 opt_out
+        2026-05-09T10:00:00.000Z enter took-it-back c-1 event
+        """,
+    ),
+)

@@ -24,6 +24,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from engine.conditions.aggregating import storable
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, Path, Window, mistake
+from engine.conditions.example import Example
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature, Intake
 from engine.conditions.instants import NEVER, Duration
@@ -59,8 +60,11 @@ class HeldOptions(Document):
     """Which attribute meets which test, and for how long."""
 
     path: Path
+    """The attribute, by path."""
     is_: Annotated[AnyTest, Field(alias="is")]
+    """The test that it has met."""
     for_: Annotated[HeldFor, BeforeValidator(_short_form), Field(alias="for")]
+    """At least so long; `{lt: P7D}`: for less than that."""
 
 
 class MetSince(Feature):
@@ -151,3 +155,29 @@ class Held(Document):
             return f"{said}less than {duration_words(options.for_.lt)}"
         assert options.for_.gte is not None
         return f"{said}at least {duration_words(options.for_.gte)} without a break"
+
+
+EXAMPLES = (
+    Example(
+        "A trial for a week; then no longer new",
+        """
+        segment: trial-week
+        when: {held: {path: status, is: trial, for: P7D}}
+        ---
+        segment: fresh-trial
+        when: {held: {path: status, is: trial, for: {lt: P7D}}}
+        """,
+        """
+        2026-05-01T10:00:00Z contact_updated c-1 {"status": "trial"}
+        2026-05-04T10:00:00Z contact_updated c-1 {"status": "trial", "city": "Kazan"}
+        2026-05-20T10:00:00Z contact_updated c-1 {"status": "paid"}
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-05-01T10:00:00.000Z enter fresh-trial c-1 event
+        2026-05-08T10:00:00.000Z exit fresh-trial c-1 clock
+        2026-05-08T10:00:00.000Z enter trial-week c-1 clock
+        2026-05-20T10:00:00.000Z exit trial-week c-1 event
+        """,
+    ),
+)

@@ -17,6 +17,7 @@ from engine.conditions.contact import Contact
 from engine.conditions.dates import AttributeTest, DateVerdict, attribute_words, date_verdicts
 from engine.conditions.document import CHILDREN_MAX, Document, Path
 from engine.conditions.evidence import attribute_facts
+from engine.conditions.example import Example
 from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.conditions.paths import parse_path, reader_at
@@ -89,3 +90,50 @@ class Profile(Document):
     def describe(self) -> str:
         """Plain words."""
         return " and ".join(f"{path} {attribute_words(test)}" for path, test in self.profile.items())
+
+
+EXAMPLES = (
+    Example(
+        "City and balance, and one of several interests",
+        """
+        segment: garden-friends
+        when:
+          profile:
+            city: {in: [Petersburg, Moscow]}
+            balance: {gte: 500}
+            interests: {any_item: {key: garden, value: {gte: 3}}}
+        """,
+        """
+        2026-05-01T10:00:00Z contact_updated c-1 {"city": "Moscow", "balance": "740.50"}
+        2026-05-02T10:00:00Z contact_updated c-1 {"interests": [{"key": "garden", "value": 5}]}
+        2026-05-03T10:00:00Z contact_updated c-1 {"interests": [{"key": "garden", "value": 1}]}
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-05-02T10:00:00.000Z enter garden-friends c-1 event
+        2026-05-03T10:00:00.000Z exit garden-friends c-1 event
+        """,
+    ),
+    Example(
+        "Dates: a week from the birthday on, and a contract that ends this month",
+        """
+        segment: birthday-week
+        timezone: Europe/Moscow
+        when: {profile: {birthday: {anniversary: {within: P7D}}}}
+        ---
+        segment: ends-this-month
+        timezone: Europe/Moscow
+        when: {profile: {ends: {calendar: {unit: month}}}}
+        """,
+        """
+        2026-01-10T10:00:00Z contact_updated c-1 {"birthday": "1990-02-28", "ends": "2026-03-15"}
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-02-27T21:00:00.000Z enter birthday-week c-1 clock
+        2026-02-28T21:00:00.000Z enter ends-this-month c-1 clock
+        2026-03-06T21:00:00.000Z exit birthday-week c-1 clock
+        2026-03-31T21:00:00.000Z exit ends-this-month c-1 clock
+        """,
+    ),
+)

@@ -22,6 +22,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, mistake
+from engine.conditions.example import Example
 from engine.conditions.fact import Fact
 from engine.conditions.feature import ContactFeature
 from engine.conditions.instants import NEVER
@@ -61,9 +62,13 @@ class SampleOptions(Document):
     """`percent`, or `from` and `to`: percent with at most three decimals; `salt` names the split."""
 
     percent: Percent | None = None
+    """The share of contacts, in percent."""
     from_: Percent | None = Field(default=None, alias="from")
+    """The lower end of a range, in percent; it belongs to it."""
     to: Percent | None = None
+    """The upper end, which does not."""
     salt: Salt
+    """Any text; the same salt splits alike everywhere."""
 
     @model_validator(mode="after")
     def _one(self) -> SampleOptions:
@@ -121,3 +126,33 @@ class Sample(Document):
 def _first_point(percent: int | float) -> int:
     """The least point at or above so many percent."""
     return -((-int(_thousandths(percent)) << POINT_BITS) // 100_000)
+
+
+EXAMPLES = (
+    Example(
+        "A hold-out, and the rest in two halves",
+        """
+        segment: hold-out
+        when: {sample: {percent: 10, salt: spring}}
+        ---
+        segment: offer-a
+        when: {sample: {from: 10, to: 55, salt: spring}}
+        ---
+        segment: offer-b
+        when: {sample: {from: 55, to: 100, salt: spring}}
+        """,
+        """
+        2026-05-01T10:00:00Z click c-1
+        2026-05-01T10:00:00Z click c-2
+        2026-05-01T10:00:00Z click c-3
+        2026-05-01T10:00:00Z click c-11
+        """,
+        "2026-06-01T00:00:00Z",
+        """
+        2026-05-01T10:00:00.000Z enter offer-b c-1 event
+        2026-05-01T10:00:00.000Z enter hold-out c-2 event
+        2026-05-01T10:00:00.000Z enter offer-b c-3 event
+        2026-05-01T10:00:00.000Z enter offer-a c-11 event
+        """,
+    ),
+)

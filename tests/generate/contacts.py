@@ -18,6 +18,7 @@ CITIES = ("Petersburg", "Moscow", "Vladivostok", "Kazan")
 TAGS = ("promo", "vip", "women", "men")
 LISTS = ("spring", "loyal")
 STAGES = ("lead", "ignored", "registration", "client")
+ZONES = ("Europe/Moscow", "Asia/Vladivostok", "America/New_York", "Australia/Lord_Howe", "UTC", "nowhere")
 BUTTONS = ("buy-now", "women", "men", "see-details")
 
 TOPICS: dict[str, dict[str, float]] = {
@@ -31,6 +32,7 @@ TOPICS: dict[str, dict[str, float]] = {
         "tags_removed": 0.8,
         "list_added": 0.8,
         "list_removed": 0.4,
+        "event_retracted": 0.7,
     },
 }
 """Topic → type → weight."""
@@ -134,9 +136,22 @@ class Story:
             "balance": self._rng.randrange(0, 120_000) / 100,
             "stage": self._rng.choice(STAGES),
             "address": {"street": self._rng.choice(("Long", "Short")), "flat": self._rng.randrange(9)},
+            "timezone": self._rng.choice(ZONES),
+            "birthday": f"19{self._rng.randrange(60, 99)}-{self._rng.randrange(1, 5):02d}-{self._rng.randrange(1, 29)}",
+            "loyalty.card": self._rng.choice(("gold", "silver")),
+            "interests": [
+                {"key": self._rng.choice(CATEGORIES), "value": self._rng.randrange(9)}
+                for _ in range(self._rng.randrange(3))
+            ],
         }
         kept = {name: value for name, value in attributes.items() if self._rng.random() < 0.6}
         return {name: None if self._rng.random() < 0.08 else value for name, value in kept.items()}
+
+    def _event_retracted(self) -> Properties:
+        """One of the facts before, or in one case of ten one that is still to come."""
+        near = self._count - 1 - self._rng.randrange(12)
+        number = self._count + self._rng.randrange(3) if self._rng.random() < 0.1 else max(near, 0)
+        return {"id": f"e-{self._name}-{number}"}
 
     def _tags_added(self) -> Properties:
         return {"tags": self._rng.sample(TAGS, self._rng.randrange(1, 3))}

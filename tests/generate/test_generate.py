@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.conditions.registry import NAMES
 from engine.definitions.reading import load_folder
 from tests.generate import Shape, by_topic, generate, late_contacts, wire
 from tests.generate.contacts import TOPICS
@@ -104,7 +105,7 @@ def test_a_shape_that_makes_no_sense_is_refused() -> None:
 def test_the_segments_are_valid_and_use_every_condition() -> None:
     segments = load_folder(SEGMENTS)
     text = json.dumps([segment.model_dump(mode="json", by_alias=True, exclude_none=True) for segment in segments])
-    kinds = ["all", "any", "none", "not", "did", "aggregate", "profile", "tags", "in_list", "known", "quiet", "streak"]
-    for kind in [*kinds, "missed", "in_segment", "group", "include", "exclude", "consent"]:
+    for kind in [*NAMES, "group", "include", "exclude", "any_item", "of_last", "first", "anniversary", "ago"]:
         assert f'"{kind}":' in text, kind
-    assert len(segments) >= 17
+    assert '"timezone": "contact"' in text
+    assert len(segments) >= 37
