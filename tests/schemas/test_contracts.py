@@ -67,8 +67,8 @@ def _engine_takes(name: str, document: Any) -> bool:
 def test_what_the_engine_writes_meets_its_contracts() -> None:
     transition, definition = (Draft202012Validator(schemas.load(name)) for name in ("transition", "definition"))
     folders = ("engine/demo/segments", "tests/generate/segments")
-    for each in (each for folder in folders for kind in load_definitions(ROOT / folder) for each in kind):
-        record = Record(*each.key, 1, "active", "anna", "2026-05-01T10:00:00.000Z", "", canonical_form(each))
+    for written in (each for folder in folders for kind in load_definitions(ROOT / folder) for each in kind):
+        record = Record(*written.key, 1, "active", "anna", "2026-05-01T10:00:00.000Z", "", canonical_form(written))
         definition.validate(msgspec.to_builtins(record))
     replay = Replay(load_folder(ROOT / "engine/demo/segments"))
     causes = set()
@@ -83,12 +83,12 @@ def test_what_the_engine_writes_meets_its_contracts() -> None:
 def test_definitions_of_the_repository_meet_the_contract_as_they_are_written() -> None:
     from ruamel.yaml import YAML
 
-    contracts = {name: Draft202012Validator(schemas.load(name)) for name in ("segment", "model")}
+    contract_of = {name: Draft202012Validator(schemas.load(name)) for name in ("segment", "model")}
     files = [*(ROOT / "engine/demo/segments").glob("*.yaml"), *(ROOT / "tests/generate/segments").glob("*.yaml")]
     assert len(files) > 20
     for file in files:
         document = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-        contracts["model" if "model" in document else "segment"].validate(document)
+        contract_of["model" if "model" in document else "segment"].validate(document)
 
 
 def test_the_contracts_load_no_part_of_the_engine() -> None:
