@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -229,7 +230,7 @@ def test_a_new_segment_sees_the_end_of_what_stood_before_the_journal() -> None:
 START = parse_instant("2026-01-30T00:00:00Z")
 VALUES = ("trial", "paid", None, 5)
 TESTS = ("trial", "{ne: paid}", "{exists: false}", "{in: [trial, 5]}", "{gte: 3}", "{not_in: [5]}")
-MEETS = {
+MEETS: dict[str, Callable[[Any], bool]] = {
     "trial": lambda value: value == "trial",
     "{ne: paid}": lambda value: value != "paid",
     "{exists: false}": lambda value: value is None,
