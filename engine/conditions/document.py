@@ -28,12 +28,16 @@ class Document(BaseModel):
     )
 
 
-def mistake(kind: str, problem: str, hint: str, at: tuple[str | int, ...] = ()) -> PydanticCustomError:
+def mistake(
+    kind: str, problem: str, hint: str, at: tuple[str | int, ...] = (), *, key: bool = False
+) -> PydanticCustomError:
     """An error of a document's author: what is wrong, and what is allowed there.
 
-    `at` leads from the part of the document that is validated to the very key or value that is meant.
+    `at` leads from the part of the document that is validated to the very value that is meant, or with `key` to the
+    key that names it.
     """
-    return PydanticCustomError(kind, "{problem}; {hint}", {"problem": problem, "hint": hint, "at": at})
+    about = {"problem": problem, "hint": hint, "at": at, "key": key}
+    return PydanticCustomError(kind, "{problem}; {hint}", about)
 
 
 _DURATION_HINT = "write an ISO 8601 duration such as P30D, PT2H or P3M"

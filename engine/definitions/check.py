@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
-from typing import Any
-
-from pydantic import BaseModel
+from collections.abc import Collection, Iterator, Sequence
 
 from engine.conditions.instants import DAY, Duration
 from engine.conditions.known import Known
 from engine.conditions.profile import Profile
+from engine.conditions.spelling import near_name
 from engine.definitions.document import Segment
 from engine.definitions.errors import DefinitionError, DefinitionErrors
-from engine.definitions.graph import Cycle, judging_order, named_models, nested
-from engine.definitions.model import Model
+from engine.definitions.graph import Cycle, named_models, needed, ordered
+from engine.definitions.model import PREFIX, Definition, Model
+from engine.definitions.source import Place, parts
 
 JOURNAL_RETENTION = 400 * DAY
 """The default of the setting with this name, in milliseconds."""
 SEGMENTS_MAX = 100_000
 """Segments of one installation."""
+NAMED_MAX = 20
+"""Ids that a hint names."""
+
+Key = tuple[str, str]
 
 
 def check(
@@ -34,110 +36,127 @@ def check(
     `journal_retention` is in milliseconds; without `complete` a nested segment or a model may be one that is not among
     them.
     """
-    errors: list[DefinitionError] = [*_models(models, journal_retention)]
-    if complete:
-        errors += [error for segment in segments for error in _unknown_models(segment, models)]
-    if len(segments) > SEGMENTS_MAX:
-        errors.append(DefinitionError("", "", f"{len(segments)} segments; at most {SEGMENTS_MAX} are allowed"))
-    seen: dict[tuple[str, str], Segment] = {}
-    for segment in segments:
-        if segment.key in seen:
-            errors.append(
-                _error(
-                    segment,
-                    "segment",
-                    f"the id {segment.segment!r} is used twice in workspace {segment.workspace}",
-                    "rename one",
-                )
-            )
-        seen[segment.key] = segment
-    for segment in seen.values():
-        errors += _alone(segment, journal_retention)
-        for name in sorted(nested(segment)) if complete else ():
-            if (segment.workspace, name) not in seen:
-                known = sorted(each for workspace, each in seen if workspace == segment.workspace)
-                errors.append(
-                    _error(
-                        segment,
-                        "when",
-                        f"in_segment names the unknown segment {name!r}",
-                        f"Known here: {', '.join(known[:20])}",
-                    )
-                )
-    for workspace in sorted({segment.workspace for segment in seen.values()}):
-        inside = [segment for segment in seen.values() if segment.workspace == workspace]
-        errors += _groups(inside)
-        try:
-            judging_order(inside)
-        except RecursionError:
-            hint = "let segments nest others less deep"
-            errors.append(_error(inside[0], "when", "in_segment nests too deep", hint))
-        except Cycle as cycle:
-            first = seen[workspace, cycle.path[0]]
-            hint = "break it: a segment can't need its own answer, nor that of another in its group"
-            errors.append(_error(first, "when", f"the segments form a cycle: {cycle}", hint))
+    errors = together(segments, models, journal_retention=journal_retention, complete=complete)
     if errors:
         raise DefinitionErrors(errors)
 
 
-def _models(models: Sequence[Model], retention: int) -> Iterator[DefinitionError]:
-    seen: set[tuple[str, str]] = set()
-    for model in models:
-        if model.key in seen:
-            problem = f"the id {model.model!r} is used twice for models of workspace {model.workspace}"
-            yield DefinitionError(f"{model.key[1]}: model", "", problem, "rename one")
-        seen.add(model.key)
-        if model.within is not None and model.within.longest() > retention:
-            problem = f"the window {model.within} is longer than the journal keeps facts"
-            hint = f"the journal keeps {Duration(0, retention)}; shorten the window or raise JOURNAL_RETENTION"
-            yield DefinitionError(f"{model.key[1]}: within", "", problem, hint)
+def together(
+    segments: Sequence[Segment],
+    models: Sequence[Model] = (),
+    *,
+    journal_retention: int = JOURNAL_RETENTION,
+    complete: bool = True,
+    besides: Collection[Key] = (),
+) -> list[DefinitionError]:
+    """All that keeps the segments from running together, with these models; each mistake with its exact place.
+
+    `besides` holds keys of definitions that are there too, but can't be looked at: they have mistakes of their own.
+    """
+    errors: list[DefinitionError] = []
+    if len(segments) > SEGMENTS_MAX:
+        errors.append(DefinitionError("", "", f"{len(segments)} segments; at most {SEGMENTS_MAX} are allowed"))
+    definitions: list[Definition] = [*segments, *models]
+    errors += _used_twice(definitions)
+    for definition in definitions:
+        errors += _too_long(definition, journal_retention)
+    known = _by_workspace(definitions, besides) if complete else None
+    by_key = {segment.key: segment for segment in segments}
+    for segment in by_key.values():
+        errors += _pinned_both_ways(segment)
+        if known is not None:
+            errors += _unknown(segment, known.get(segment.workspace, []))
+    for workspace in sorted({segment.workspace for segment in segments}):
+        inside = [segment for segment in by_key.values() if segment.workspace == workspace]
+        errors += _equal_priorities(inside)
+        errors += [_cycle(by_key, workspace, cycle) for cycle in ordered(inside)[1]]
+    return errors
 
 
-def _unknown_models(segment: Segment, models: Sequence[Model]) -> Iterator[DefinitionError]:
-    known = sorted({model.model for model in models if model.workspace == segment.workspace})
-    for path, name in named_models(segment.when, "when"):
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"Did you mean {near[0]!r}? " if near else ""
-            hint += f"Known here: {', '.join(known[:20])}" if known else "There is none; write it as model: some-id"
-            yield _error(segment, path, f"rfm names the unknown model {name!r}", hint)
+def _error(definition: Definition, place: Place, problem: str, hint: str, *, key: bool = False) -> DefinitionError:
+    """The mistake; where nobody knows what the definition was written in, its id leads to it."""
+    told = definition.source.error(place, problem, hint, key=key)
+    if told.file:
+        return told
+    return DefinitionError(f"{definition.key[1]}: {told.path}", told.text, problem, hint)
 
 
-def _error(segment: Segment, path: str, problem: str, hint: str = "") -> DefinitionError:
-    return DefinitionError(f"{segment.segment}: {path}", "", problem, hint)
+def _place(definition: Definition, place: Place) -> str:
+    """Where another definition has what this one clashes with."""
+    where = definition.source.where(place)
+    return f" ({where})" if where else ""
 
 
-def _alone(segment: Segment, retention: int) -> Iterator[DefinitionError]:
-    for path, window in windows(segment.when, "when"):
-        if window.longest() > retention:
-            hint = f"the journal keeps {Duration(0, retention)}; shorten the window or raise JOURNAL_RETENTION"
-            yield _error(segment, path, f"the window {window} is longer than the journal keeps facts", hint)
-    for contact in sorted(set(segment.include) & set(segment.exclude)):
-        yield _error(
-            segment, "include", f"contact {contact!r} is both included and excluded", "take it out of one of them"
-        )
+def _by_workspace(definitions: Sequence[Definition], besides: Collection[Key]) -> dict[str, list[str]]:
+    """Ids by workspace, in order; those of models with their prefix."""
+    found: dict[str, set[str]] = {}
+    for workspace, name in (*(each.key for each in definitions), *besides):
+        found.setdefault(workspace, set()).add(name)
+    return {workspace: sorted(names) for workspace, names in found.items()}
 
 
-def windows(part: Any, path: str) -> Iterator[tuple[str, Duration]]:
-    """Every duration in a rule, with its path."""
-    if isinstance(part, Duration):
-        yield path, part
-    elif isinstance(part, Known | Profile):  # look at no fact but the first, and at attributes
-        return
-    elif isinstance(part, BaseModel):
-        for name, field in type(part).model_fields.items():
-            yield from windows(getattr(part, name), f"{path}.{field.alias or name}")
-    elif isinstance(part, list):
-        for index, child in enumerate(part):
-            yield from windows(child, f"{path}[{index}]")
+def _used_twice(definitions: Sequence[Definition]) -> Iterator[DefinitionError]:
+    seen: dict[Key, Definition] = {}
+    for each in definitions:
+        first = seen.setdefault(each.key, each)
+        if first is not each:
+            kind, name = ("segment", each.segment) if isinstance(each, Segment) else ("model", each.model)
+            problem = f"the id {name!r} is used twice in workspace {each.workspace}"
+            yield _error(each, (kind,), problem, f"rename one; the other stands first{_place(first, (kind,))}")
 
 
-def _groups(segments: Sequence[Segment]) -> Iterator[DefinitionError]:
-    taken: dict[tuple[str, int], str] = {}
+def _too_long(definition: Definition, retention: int) -> Iterator[DefinitionError]:
+    hint = f"the journal keeps {Duration(0, retention)}; shorten the window or raise JOURNAL_RETENTION"
+    # Known looks at no fact but the first, and a profile at attributes.
+    for place, part in parts(definition, (), skip=(Known, Profile)):
+        if isinstance(part, Duration) and part.longest() > retention:
+            yield _error(definition, place, f"the window {part} is longer than the journal keeps facts", hint)
+
+
+def _pinned_both_ways(segment: Segment) -> Iterator[DefinitionError]:
+    included = set(segment.include)
+    for index, contact in enumerate(segment.exclude):
+        if contact in included:
+            problem = f"contact {contact!r} is both included and excluded"
+            yield _error(segment, ("exclude", index), problem, "take it out of one of them")
+
+
+def _unknown(segment: Segment, known: Sequence[str]) -> Iterator[DefinitionError]:
+    """What a segment names and nobody knows in its workspace."""
+    names = set(known)
+    segments = [name for name in known if not name.startswith(PREFIX)]
+    for _, place, other in needed(segment):
+        if other not in names:
+            yield _error(segment, place, f"in_segment names the unknown segment {other!r}", _hint(other, segments))
+    models = [name.removeprefix(PREFIX) for name in known if name.startswith(PREFIX)]
+    for place, model in named_models(segment):
+        if f"{PREFIX}{model}" not in names:
+            hint = _hint(model, models) if models else "There is none; write it as a document with model: some-id"
+            yield _error(segment, place, f"rfm names the unknown model {model!r}", hint)
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    near = near_name(name, known)
+    rest = f" and {len(known) - NAMED_MAX} more" if len(known) > NAMED_MAX else ""
+    return (f"Did you mean {near!r}? " if near else "") + f"Known here: {', '.join(known[:NAMED_MAX])}{rest}"
+
+
+def _equal_priorities(segments: Sequence[Segment]) -> Iterator[DefinitionError]:
+    taken: dict[tuple[str, int], Segment] = {}
+    place = ("group", "priority")
     for segment in sorted(segments, key=lambda each: each.segment):
-        if segment.group is not None:
-            place = (segment.group.name, segment.group.priority)
-            if place in taken:
-                problem = f"group {place[0]!r} already has a segment of priority {place[1]}: {taken[place]}"
-                yield _error(segment, "group.priority", problem, "give each segment of a group a priority of its own")
-            taken[place] = segment.segment
+        if segment.group is None:
+            continue
+        first = taken.setdefault((segment.group.name, segment.group.priority), segment)
+        if first is not segment:
+            has = f"group {segment.group.name!r} already has a segment of priority {segment.group.priority}"
+            problem = f"{has}: {first.segment}{_place(first, place)}"
+            yield _error(segment, place, problem, "give each segment of a group a priority of its own")
+
+
+def _cycle(segments: dict[Key, Segment], workspace: str, cycle: Cycle) -> DefinitionError:
+    first = cycle.needs[0]
+    hint = "break it: a segment can't need its own answer, nor that of another in its group"
+    for need in cycle.needs[1:]:
+        hint += f"; {need.segment} asks for {need.other}{_place(segments[workspace, need.segment], need.place)}"
+    return _error(segments[workspace, first.segment], first.place, f"the segments form a cycle: {cycle}", hint)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from engine.conditions.document import Document, Path, mistake
 from engine.conditions.instants import parse_instant
@@ -15,6 +14,7 @@ from engine.conditions.paths import parse_path
 from engine.conditions.registry import Condition
 from engine.conditions.spelling import did_you_mean, near_zone
 from engine.conditions.zones import OWN, Calendar, zone_names, zone_of
+from engine.definitions.source import Written, parts
 
 SEGMENT_ID_MAX = 64
 PINS_MAX = 10_000
@@ -23,6 +23,8 @@ PAYLOAD_MAX = 50
 """Fields that a transition carries."""
 CONTACT_BYTES_MAX = 256
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_OUTERMOST = ZoneInfo("Etc/GMT-14"), ZoneInfo("Etc/GMT+12")
+"""No clock in use since 1970 is further from UTC."""
 _WORKSPACE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -54,12 +56,10 @@ def _workspace(value: Any) -> str:
 
 
 def _timezone(value: Any) -> str:
-    if value == "contact":
-        raise mistake(
-            "timezone", "timezone: contact is not supported by this version", "name a zone such as Europe/Moscow"
-        )
+    if value == OWN:
+        return OWN
     if not isinstance(value, str) or value not in zone_names():
-        hint = "name one of the IANA database, such as Europe/Moscow, or UTC"
+        hint = "name one of the IANA database, such as Europe/Moscow, or UTC; or contact, for each contact's own"
         raise mistake("timezone", f"{value!r} is not a time zone", hint + did_you_mean(near_zone(str(value))))
     return value
 
@@ -93,7 +93,7 @@ class Mailable(Document):
     """The consent gate of one channel; `consent: required` asks that it was granted."""
 
     channel: Annotated[str, Field(min_length=1, max_length=64)]
-    consent: Annotated[str, Field(pattern="^required$")] | None = None
+    consent: Literal["required"] | None = None
 
 
 class Group(Document):
@@ -103,7 +103,7 @@ class Group(Document):
     priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 
 
-class Segment(Document):
+class Segment(Written):
     """One segment: who is in (`when`, pins, gate, group) and what its transitions carry."""
 
     segment: SegmentId
@@ -130,23 +130,29 @@ class Segment(Document):
                 "the segment has neither a rule nor pinned members",
                 "add when: with a condition, or include: [contact, …]",
             )
-        for path in self.payload:
+        for index, path in enumerate(self.payload):
             names = parse_path(path)
             if names[0] == "last" and len(names) < 3:
                 raise mistake(
                     "payload",
                     f"{path!r} names no property",
                     "write last.<event type>.<property>, as in last.purchase.order_id",
+                    at=("payload", index),
                 )
         return self
 
     @model_validator(mode="after")
     def _bounds_in_zone(self) -> Segment:
-        for bound in _bounds(self.when):
+        zones = _OUTERMOST if self.timezone == OWN else (self.zone,)
+        for place, bound in parts(self.when, ("when",)):
+            if place[-1] not in ("since", "until") or not isinstance(bound, str):
+                continue
             try:
-                parse_instant(bound, self.zone)
+                for zone in zones:
+                    parse_instant(bound, zone)
             except ValueError as error:
-                raise mistake("instant", str(error), f"in {self.timezone} it is out of bounds") from None
+                where = "some zone of a contact" if self.timezone == OWN else self.timezone
+                raise mistake("instant", str(error), f"in {where} it is out of bounds", at=place) from None
         return self
 
     @property
@@ -163,20 +169,6 @@ class Segment(Document):
     def key(self) -> tuple[str, str]:
         """Workspace and id."""
         return self.workspace, self.segment
-
-
-def _bounds(part: Any) -> Iterator[str]:
-    """Every `since` and `until` of a rule."""
-    if isinstance(part, BaseModel):
-        for name in type(part).model_fields:
-            value = getattr(part, name)
-            if name in ("since", "until") and isinstance(value, str):
-                yield value
-            else:
-                yield from _bounds(value)
-    elif isinstance(part, list):
-        for child in part:
-            yield from _bounds(child)
 
 
 def canonical(segment: Segment) -> dict[str, Any]:

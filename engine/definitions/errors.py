@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DefinitionError:
-    """One mistake. `path` is such as `when.all[1].did.within`; `line` and `column` count from 1, None where there is
-    no text."""
+    """One mistake. `path` is such as `when.all[1].did.within`, `text` what was written there; `line` and `column` count
+    from 1, None where there is no text."""
 
     path: str
     text: str
@@ -19,11 +19,13 @@ class DefinitionError:
     line: int | None = None
     column: int | None = None
 
+    @property
+    def where(self) -> str:
+        """`file:line:column`, as far as it is known."""
+        return self.file if self.line is None else f"{self.file}:{self.line}:{self.column}"
+
     def __str__(self) -> str:
-        place = self.file
-        if self.line is not None:
-            place += f":{self.line}:{self.column}"
-        said = ": ".join(part for part in (place, self.path, self.problem) if part)
+        said = ": ".join(part for part in (self.where, self.path, self.problem) if part)
         return f"{said}. {self.hint}" if self.hint else said
 
 

@@ -6,89 +6,102 @@ What is nested comes first, a group as one, then by id.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from pydantic import BaseModel
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 from engine.conditions.in_segment import InSegment
 from engine.conditions.rfm import RfmOptions
 from engine.definitions.document import Segment
+from engine.definitions.source import Place, parts
+
+
+class Need(NamedTuple):
+    """That the rule of `segment` asks at `place` for membership in `other`."""
+
+    segment: str
+    place: Place
+    other: str
 
 
 class Cycle(ValueError):
-    """Segments that need each other's answer, in `path`, the first again at the end."""
+    """Segments that need each other's answer: each of `needs` leads to the next, the last to the first.
 
-    def __init__(self, path: list[str]) -> None:
-        self.path = path
-        super().__init__(" → ".join(path))
+    What one of them asks for may be another of its own group, whose answers are one.
+    """
 
-
-def nested(segment: Segment) -> set[str]:
-    """The ids of the segments that the rule asks for by `in_segment`."""
-    return set(_nested(segment.when))
-
-
-def _nested(part: Any) -> Iterator[str]:
-    if isinstance(part, InSegment):
-        yield part.in_segment
-        return
-    for name in ("all", "any", "none"):
-        for child in getattr(part, name, None) or ():
-            yield from _nested(child)
-    if hasattr(part, "not_"):
-        yield from _nested(part.not_)
+    def __init__(self, needs: Sequence[Need]) -> None:
+        self.needs = list(needs)
+        names: list[str] = []
+        for need, after in pairwise([*needs, needs[0]]):
+            names += [need.segment] if need.other == after.segment else [need.segment, need.other]
+        super().__init__(" → ".join([*names, names[0]]))
 
 
-def named_models(part: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every model that a rule scores by, with the path of its name."""
-    if isinstance(part, RfmOptions):
-        yield f"{path}.model", part.model
-    elif isinstance(part, BaseModel):
-        for name, field in type(part).model_fields.items():
-            yield from named_models(getattr(part, name), f"{path}.{field.alias or name}")
-    elif isinstance(part, list):
-        for index, child in enumerate(part):
-            yield from named_models(child, f"{path}[{index}]")
+def needed(segment: Segment) -> list[Need]:
+    """The segments that the rule asks for by `in_segment`, each with the place of its id, by id."""
+    found = parts(segment.when, ("when",))
+    needs = [
+        Need(segment.segment, (*place, "in_segment"), part.in_segment)
+        for place, part in found
+        if isinstance(part, InSegment)
+    ]
+    return sorted(needs, key=lambda need: need.other)
+
+
+def named_models(segment: Segment) -> Iterator[tuple[Place, str]]:
+    """Every model that the rule scores by, with the place of its id."""
+    for place, part in parts(segment.when, ("when",)):
+        if isinstance(part, RfmOptions):
+            yield (*place, "model"), part.model
 
 
 def judging_order(segments: Sequence[Segment]) -> list[Segment]:
     """One workspace's segments so that each comes after those it nests, and a group's stand together. Raises Cycle."""
+    order, cycles = ordered(segments)
+    if cycles:
+        raise cycles[0]
+    return order
+
+
+@dataclass(slots=True)
+class _Visit:
+    """A unit that is being visited: what it needs still, and the need that is being followed."""
+
+    unit: str
+    rest: Iterator[Need]
+    followed: Need | None = None
+
+
+def ordered(segments: Sequence[Segment]) -> tuple[list[Segment], list[Cycle]]:
+    """The order of judging, and every cycle that stands in its way."""
     by_id = {segment.segment: segment for segment in segments}
     units: dict[str, list[str]] = {}
     unit_of: dict[str, str] = {}
     for name in sorted(by_id):
         group = by_id[name].group
-        unit = f"\0{group.name}" if group is not None else name
-        unit_of[name] = unit
+        unit_of[name] = unit = f"\0{group.name}" if group is not None else name
         units.setdefault(unit, []).append(name)
-    needs = {
-        unit: {name: sorted(each for each in nested(by_id[name]) if each in by_id) for name in names}
-        for unit, names in units.items()
-    }
+    needs = {unit: [need for name in names for need in needed(by_id[name])] for unit, names in units.items()}
     done: dict[str, bool] = {}
     order: list[Segment] = []
-
-    def visit(unit: str, path: list[tuple[str, str]]) -> None:
-        if unit in done:
-            if not done[unit]:
-                start = next(index for index, (on_path, _) in enumerate(path) if on_path == unit)
-                raise Cycle(_spoken(path[start:]))
-            return
-        done[unit] = False
-        for name in units[unit]:
-            for other in needs[unit][name]:
-                visit(
-                    unit_of[other],
-                    [*path, (unit, name), (unit_of[other], other)] if unit_of[other] == unit else [*path, (unit, name)],
-                )
-        done[unit] = True
-        order.extend(by_id[name] for name in units[unit])
-
-    for unit in sorted(units, key=lambda each: units[each][0]):
-        visit(unit, [])
-    return order
-
-
-def _spoken(path: list[tuple[str, str]]) -> list[str]:
-    names = list(dict.fromkeys(name for _, name in path))
-    return [*names, names[0]]
+    cycles: list[Cycle] = []
+    for first in sorted(units, key=lambda each: units[each][0]):
+        path = [] if first in done else [_Visit(first, iter(needs[first]))]
+        done.setdefault(first, False)
+        while path:
+            visit = path[-1]
+            visit.followed = next((need for need in visit.rest if need.other in by_id), None)
+            if visit.followed is None:
+                done[visit.unit] = True
+                order.extend(by_id[name] for name in units[visit.unit])
+                path.pop()
+                continue
+            unit = unit_of[visit.followed.other]
+            if unit not in done:
+                done[unit] = False
+                path.append(_Visit(unit, iter(needs[unit])))
+            elif not done[unit]:
+                start = next(index for index, each in enumerate(path) if each.unit == unit)
+                cycles.append(Cycle([each.followed for each in path[start:] if each.followed is not None]))
+    return order, cycles

@@ -11,6 +11,7 @@ from engine.conditions.feature import event_words
 from engine.conditions.scoring import Scoring
 from engine.conditions.wording import bounds_words, duration_words
 from engine.definitions.document import Segment, Workspace, canonical, checked_id
+from engine.definitions.source import Written
 
 PREFIX = "model:"
 """Before a model's id in keys and lists, so that it is no segment's: their ids hold no colon."""
@@ -31,7 +32,7 @@ class Computed(Document):
     """How far above a quintile the lower fifth still goes: not at all, or a whole day, purchase and unit of money."""
 
 
-class _Head(Document):
+class _Head(Written):
     """What a model is called; its fields stand first."""
 
     model: Annotated[str, BeforeValidator(_model_id)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
@@ -14,6 +16,7 @@ from engine.conditions.feature import ContactFeature, Feature
 from engine.conditions.instants import NEVER
 from engine.conditions.scoring import Scoring
 from engine.conditions.values import PropertyTest
+from engine.conditions.zones import ATTRIBUTE, UTC_CALENDAR, Calendar, zone_of
 from engine.definitions.document import Segment, canonical
 from engine.definitions.graph import judging_order, named_models
 from engine.definitions.model import Model
@@ -26,6 +29,9 @@ TYPES_CACHED = 10_000
 """Event types whose probes are remembered: more come from a mistake upstream."""
 TOUCHES_CACHED = 100_000
 """Sets of segments remembered by what touched them."""
+ZONES_KEPT = 100
+"""Time zones of contacts by which a workspace's rules stay compiled; beyond it the one met first is compiled anew when
+it is met again."""
 
 
 class Probe:
@@ -113,6 +119,45 @@ class WorkspacePlan:
         compile_plan."""
         self._types: dict[str, TypePlan] = {}
         self._touched: dict[tuple[int, ...], tuple[PlannedSegment, ...]] = {}
+        self.own = tuple(segment.rank for segment in self.segments if segment.document.calendar.own)
+        """Ranks of the segments that follow each contact's own time zone; here they follow UTC."""
+        by_utc: dict[int, Feature] = {}
+        own = [self.segments[rank] for rank in self.own]
+        for segment in own:
+            segment.by_calendar(UTC_CALENDAR, by_utc)
+        # An identity holds the calendar wherever the value depends on it.
+        self.zoned = sorted({key for segment in own for key in segment.scope.uses} - by_utc.keys())
+        """Keys of the features whose value depends on the contact's own zone."""
+        self._by_zone = {"UTC": self}
+
+    def for_contact(self, contact: Contact) -> WorkspacePlan:
+        """This plan by the time zone that the contact's attribute names: the same ranks and keys, other rules behind
+        those in `own` and other features behind those in `zoned`."""
+        if not self.own:
+            return self
+        entry = contact.attributes.get(ATTRIBUTE) if contact.attributes is not None else None
+        name = entry[1] if entry is not None and type(entry[1]) is str else "UTC"
+        found = self._by_zone.get(name)
+        return self._in_zone(zone_of(name)) if found is None else found
+
+    def _in_zone(self, zone: ZoneInfo | None) -> WorkspacePlan:
+        if zone is None:
+            return self._by_zone["UTC"]
+        if len(self._by_zone) > ZONES_KEPT:
+            del self._by_zone[next(name for name in self._by_zone if name != "UTC")]
+        found = copy(self)
+        features = {**self.features}
+        for key in self.zoned:
+            del features[key]
+        found.segments = list(self.segments)
+        for rank in self.own:
+            found.segments[rank] = self.segments[rank].by_calendar(Calendar(zone, own=True), features)
+        found.by_key = {segment.key: segment for segment in found.segments}
+        found.features = {key: features[key] for key in self.features}
+        found.money = [features[feature.key] for feature in self.money]
+        found._types, found._touched = {}, {}
+        self._by_zone[zone.key] = found
+        return found
 
     def _named(self, names: Callable[[PlannedSegment], Iterable[str]]) -> dict[str, tuple[int, ...]]:
         found: dict[str, list[int]] = {}
@@ -233,7 +278,7 @@ class Plan:
 
 def _scored_by(segments: Iterable[Segment], models: Mapping[str, Mapping[str, Scoring]]) -> list[list[Any]]:
     """What judging knows of the models that the segments score by."""
-    named = {(segment.workspace, name) for segment in segments for _, name in named_models(segment.when, "when")}
+    named = {(segment.workspace, name) for segment in segments for _, name in named_models(segment)}
     wanted = set(Scoring.model_fields)
     return [
         [workspace, name, models[workspace][name].model_dump(mode="json", by_alias=True, include=wanted)]
