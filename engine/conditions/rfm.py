@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
@@ -125,70 +126,91 @@ def _amounts(scoring: Scoring, scope: Scope) -> tuple[Intake, str, ValueReader]:
     return intake, f"{scoring.amount}|{where_identity(inner)}|{identity}", value_reader(scoring.amount, inner)
 
 
-def _recency(scoring: Scoring, scope: Scope, passes: ScoreTest) -> Evaluate:
+def _last(scoring: Scoring, scope: Scope) -> Callable[[Contact, int], tuple[int | None, int]]:
+    """The instant of the last purchase that counts, and until when it does."""
     intake, identity, read = _amounts(scoring, scope)
-    lengths = [scope.window(cut) for cut in scoring.cuts.recency]
-    without = passes(None)
-    after = [passes(recency_score(reached)) for reached in range(CUTS + 1)]
-
-    def since(last: int, t: int) -> Verdict:
-        drops = sorted(length.end(last) for length in lengths)
-        reached = bisect_right(drops, t)
-        now = after[reached]
-        later = next((drops[index] for index in range(reached, CUTS) if after[index + 1] is not now), NEVER)
-        return now, later
-
     if scoring.within is None:
         key = scope.share(EverValue("last", intake, identity, read)).key
 
-        def ever(contact: Contact, t: int) -> Verdict:
+        def ever(contact: Contact, t: int) -> tuple[int | None, int]:
             value = contact.features.get(key)
-            return (without, NEVER) if value is None else since(value[0], t)
+            return (None if value is None else value[0]), NEVER
 
         return ever
     key = scope.share(WindowEnds("last", intake, identity, read, scope.window(scoring.within))).key
 
-    def evaluate(contact: Contact, t: int) -> Verdict:
+    def last(contact: Contact, t: int) -> tuple[int | None, int]:
         for at, end, _ in reversed(contact.features.get(key) or ()):
             if end > t:
-                truth, until = since(at, t)
-                return truth, min(until, end)
-        return without, NEVER
+                return at, end
+        return None, NEVER
+
+    return last
+
+
+def _counts(scoring: Scoring, scope: Scope) -> EverCount | WindowCount:
+    """How many purchases count, as far as cut points can tell."""
+    intake, identity = intake_of(scoring.event, scoring.where, scope.calendar)
+    if scoring.within is None:
+        return scope.share(EverCount(intake, identity))
+    return scope.share(WindowCount(intake, identity, scope.window(scoring.within), scoring.cuts.frequency[-1]))
+
+
+def _spent(scoring: Scoring, scope: Scope) -> Callable[[Contact, int], tuple[int, int, int]]:
+    """Millionths that the purchases that count cost together, how many have an amount, and until when this stands."""
+    intake, identity, read = _amounts(scoring, scope)
+    if scoring.within is None:
+        key = scope.share(EverTotal("avg", intake, identity, read)).key
+
+        def ever(contact: Contact, t: int) -> tuple[int, int, int]:
+            total, count = contact.features.get(key) or (0, 0)
+            return total, count, NEVER
+
+        return ever
+    key = scope.share(WindowTotal("avg", intake, identity, read, scope.window(scoring.within), None)).key
+
+    def spent(contact: Contact, t: int) -> tuple[int, int, int]:
+        alive = [entry for entry in contact.features.get(key) or () if entry[0] > t]
+        return sum(part for _, part in alive), len(alive), alive[0][0] if alive else NEVER
+
+    return spent
+
+
+def _recency(scoring: Scoring, scope: Scope, passes: ScoreTest) -> Evaluate:
+    last_of = _last(scoring, scope)
+    lengths = [scope.window(cut) for cut in scoring.cuts.recency]
+    without = passes(None)
+    after = [passes(recency_score(reached)) for reached in range(CUTS + 1)]
+
+    def evaluate(contact: Contact, t: int) -> Verdict:
+        last, until = last_of(contact, t)
+        if last is None:
+            return without, NEVER
+        drops = sorted(length.end(last) for length in lengths)
+        reached = bisect_right(drops, t)
+        for index in range(reached, CUTS):
+            if after[index + 1] is not after[reached]:
+                until = min(until, drops[index])
+                break
+        return after[reached], until
 
     return evaluate
 
 
 def _frequency(scoring: Scoring, scope: Scope, passes: ScoreTest) -> Evaluate:
-    intake, identity = intake_of(scoring.event, scoring.where, scope.calendar)
-    highest = scoring.cuts.frequency[-1]
-    truths = [passes(frequency_score(scoring.cuts, count) if count else None) for count in range(highest + 1)]
-    if scoring.within is None:
-        return verdict_of_count(scope.share(EverCount(intake, identity)), truths)
-    window = scope.window(scoring.within)
-    return verdict_of_count(scope.share(WindowCount(intake, identity, window, highest)), truths)
+    counts = range(scoring.cuts.frequency[-1] + 1)
+    truths = [passes(frequency_score(scoring.cuts, count) if count else None) for count in counts]
+    return verdict_of_count(_counts(scoring, scope), truths)
 
 
 def _monetary(scoring: Scoring, scope: Scope, passes: ScoreTest) -> Evaluate:
-    intake, identity, read = _amounts(scoring, scope)
+    spent = _spent(scoring, scope)
     cuts = [int(Fraction(exact(cut)) * MILLION) for cut in scoring.cuts.monetary]
     average = scoring.monetary == "average"
 
-    def of(total: int, count: int) -> bool:
-        return passes(monetary_score(cuts, total, count if average else 1) if count else None)
-
-    if scoring.within is None:
-        key = scope.share(EverTotal("avg", intake, identity, read)).key
-
-        def ever(contact: Contact, t: int) -> Verdict:
-            total, count = contact.features.get(key) or (0, 0)
-            return of(total, count), NEVER
-
-        return ever
-    key = scope.share(WindowTotal("avg", intake, identity, read, scope.window(scoring.within), None)).key
-
     def evaluate(contact: Contact, t: int) -> Verdict:
-        alive = [entry for entry in contact.features.get(key) or () if entry[0] > t]
-        return of(sum(part for _, part in alive), len(alive)), alive[0][0] if alive else NEVER
+        total, count, until = spent(contact, t)
+        return passes(monetary_score(cuts, total, count if average else 1) if count else None), until
 
     return evaluate
 
@@ -198,6 +220,36 @@ _PARTS: Final[dict[str, Callable[[Scoring, Scope, ScoreTest], Any]]] = {
     "frequency": _frequency,
     "monetary": _monetary,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is scored of one contact: milliseconds since the last purchase, how many count, and the money."""
+
+    recency: int
+    frequency: int
+    monetary: Fraction | None
+    """None where no purchase has an amount."""
+
+
+def figures(scoring: Scoring, scope: Scope) -> Callable[[Contact, int], Figures | None]:
+    """What a contact's scores at an instant are of; None of a contact without a purchase that counts.
+
+    In a window numbers of purchases end at the model's last cut point.
+    """
+    last_of, counts, spent = _last(scoring, scope), _counts(scoring, scope), _spent(scoring, scope)
+
+    def found(contact: Contact, t: int) -> Figures | None:
+        last, _ = last_of(contact, t)
+        if last is None:
+            return None
+        value = contact.features[counts.key]
+        count = value if isinstance(counts, EverCount) else sum(end > t for end in value)
+        total, amounts, _ = spent(contact, t)
+        divisor = amounts if scoring.monetary == "average" else 1
+        return Figures(t - last, count, Fraction(total, divisor * MILLION) if amounts else None)
+
+    return found
 
 
 EXAMPLES = (
