@@ -4,7 +4,7 @@ from the journal as they were before and as they are now, and everything that re
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
@@ -89,6 +89,18 @@ def retract(
     return ranks, mended
 
 
+def change_zone(
+    before: WorkspacePlan, workspace: WorkspacePlan, contact: Contact, as_of: int, history: History
+) -> None:
+    """Bring the features that follow the contact's own time zone from the plan of the former zone to that of the
+    present one, as if it had always been so; what the journal has forgotten stays as it was counted."""
+    facts, horizon, values = effective(history()), history.horizon, contact.features
+    for key in workspace.zoned:
+        former, feature, value = before.features[key], workspace.features[key], values.get(key)
+        older = former.older(value, horizon) if former.ordered else former.mend(value, facts, [], as_of)
+        _put(contact, key, feature.fold(facts, as_of, older))
+
+
 def _touched(workspace: WorkspacePlan, contact: Contact, gone: Sequence[Fact]) -> list[Feature]:
     """The features that any of these facts may have gone into."""
     found: dict[int, Feature] = {}
@@ -105,14 +117,17 @@ def _settle(
     contact: Contact, features: Iterable[Feature], before: list[Fact], after: list[Fact], as_of: int, horizon: int
 ) -> None:
     """Bring features up to date, once the facts that count have turned from `before` into `after`."""
-    values = contact.features
     for feature in features:
-        value = values.get(feature.key)
+        value = contact.features.get(feature.key)
         if feature.ordered:
             value = feature.fold(after, as_of, feature.older(value, horizon))
         else:
             value = feature.mend(value, before, after, as_of)
-        if value is not None:
-            values[feature.key] = value
-        else:
-            values.pop(feature.key, None)
+        _put(contact, feature.key, value)
+
+
+def _put(contact: Contact, key: int, value: Any) -> None:
+    if value is not None:
+        contact.features[key] = value
+    else:
+        contact.features.pop(key, None)

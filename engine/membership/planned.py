@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from engine.conditions.aggregating import EverValue
@@ -15,7 +16,7 @@ from engine.conditions.profile import attribute_reader
 from engine.conditions.scope import Scope, Verdict
 from engine.conditions.scoring import Scoring
 from engine.conditions.values import where_identity
-from engine.conditions.zones import UTC_CALENDAR
+from engine.conditions.zones import ATTRIBUTE, UTC_CALENDAR, Calendar
 from engine.definitions.document import Segment
 from engine.membership.gate import gate_of
 
@@ -48,12 +49,23 @@ class PlannedSegment:
         self.group = document.group.name if document.group is not None else None
         self.priority = document.group.priority if document.group is not None else 0
         self.gate = gate_of(document.mailable)
-        self.scope = Scope(
-            document.calendar, features, lambda name: segment_key(document.workspace, name), models=models
-        )
-        self.rule = _nobody if document.when is None else document.when.compile(self.scope)
+        self._compile(document.calendar, features, models)
         self.open_unknown = self.gate is None or self.gate(None)
         self.payload = _payload(document.payload, self.scope)
+
+    def by_calendar(self, calendar: Calendar, features: dict[int, Feature]) -> PlannedSegment:
+        """The same segment with its rule by another calendar; the features that the rule needs are in `features`, or
+        are put there."""
+        found = copy(self)
+        found._compile(calendar, features, self.scope.models)
+        return found
+
+    def _compile(self, calendar: Calendar, features: dict[int, Feature], models: Mapping[str, Scoring]) -> None:
+        document = self.document
+        self.scope = Scope(calendar, features, lambda name: segment_key(document.workspace, name), models=models)
+        if calendar.own:
+            self.scope.attributes.add(ATTRIBUTE)
+        self.rule = _nobody if document.when is None else document.when.compile(self.scope)
 
     def answer(self, contact: Contact, t: int) -> Verdict:
         """The verdict behind the consent gate."""

@@ -19,7 +19,7 @@ from engine.membership.attributes import CHANGES
 from engine.membership.batch import Batch
 from engine.membership.consents import hear
 from engine.membership.judge import Change, judge
-from engine.membership.mending import MONEY, History, refund, retract
+from engine.membership.mending import MONEY, History, change_zone, refund, retract
 from engine.membership.placement import split_key
 from engine.membership.plan import Plan, TypePlan, WorkspacePlan
 from engine.membership.refunds import effective
@@ -43,6 +43,8 @@ def take_fact(
     """Take one new fact of a contact: fire what is due before it, apply it, judge as of it, note the transitions."""
     at = fact.at
     as_of = contact.as_of
+    if workspace.own:
+        workspace = workspace.for_contact(contact)
     if contact.deadline < at and at >= as_of:
         fire(workspace, contact, fact.key, at, clock, batch)
         as_of = contact.as_of
@@ -65,6 +67,12 @@ def take_fact(
             more, mended = _change(workspace, contact, fact, as_of, history, batch)
         if plan.probes:
             bits = _feed(plan, contact, fact, as_of, ordered_anew, history, mended)
+        if special and workspace.own:
+            present = workspace.for_contact(contact)
+            if present is not workspace:
+                more += (*workspace.touched(plan, bits), *workspace.own)
+                change_zone(workspace, present, contact, as_of, history)
+                workspace, bits = present, 0
     if at < contact.known_at and not fact.dead:
         contact.known_at = at
         if not first:
@@ -149,6 +157,7 @@ def _change(
 
 def fire(workspace: WorkspacePlan, contact: Contact, key: bytes, before: int, clock: int, batch: Batch) -> None:
     """Fire the contact's deadlines strictly before `before`, each at its own instant, and set its next one."""
+    workspace = workspace.for_contact(contact)
     contact_id = ""
     while contact.deadline < before:
         at = contact.deadline
@@ -221,6 +230,7 @@ def take_up_plan(
     nobody remembers: then a segment's first version and transition are taken for its first fill.
     """
     t = max(clock, contact.as_of)
+    workspace = workspace.for_contact(contact)
     workspace_name, contact_id = split_key(key)
     known = contact.features if before is None else before.features
     missing = [feature for feature_key, feature in workspace.features.items() if feature_key not in known]

@@ -68,7 +68,6 @@ def rule(condition: str) -> str:
         ("segment: 5\nwhen: {did: {event: a}}", "segment", 1, 1, ["5 is not a segment id"]),
         ("segment: s\nworkspace: a/b\nwhen: {did: {event: a}}", "workspace", 2, 1, ["letters, digits"]),
         ("segment: s\ntimezone: Mars\nwhen: {did: {event: a}}", "timezone", 2, 1, ["Europe/Moscow"]),
-        ("segment: s\ntimezone: contact\nwhen: {did: {event: a}}", "timezone", 2, 1, ["not supported by this version"]),
         ("segment: s\nmailable: yes\nwhen: {did: {event: a}}", "mailable", 2, 1, ["true, false or {channel"]),
         ("segment: s\ngroup: {name: g, priority: high}\nwhen: {did: {event: a}}", "group.priority", 2, 18, ["'high'"]),
         ("segment: s\ninclude: [79001234567]", "include[0]", 2, 11, ["in quotes if it is a number"]),
