@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.errors import UserError
@@ -11,53 +10,35 @@ from engine.cli.errors import UserError
 if TYPE_CHECKING:
     from engine.definitions import Documents
     from engine.definitions.errors import DefinitionError
+    from engine.definitions.reading import Reading
     from engine.worker.settings import Settings
 
 
 def definitions_in(folder: str, settings: Settings, *, alone: bool = True) -> Documents:
-    """The definitions in a file, or in a folder's .yaml, .yml and .json files; with `alone` checked together.
+    """The definitions in a file, or in a folder's .yaml, .yml and .json files, checked together.
 
-    Without it they may name others that are in force elsewhere. Raises UserError with every mistake of every file.
+    Without `alone` they may name others that are in force elsewhere. Raises UserError with every mistake of every file.
     """
-    from engine.definitions import DefinitionErrors, check
-
-    found, errors = _read(folder)
-    if not any(found) and not errors:
-        raise UserError(f"{folder} holds no definition: its files must end with .yaml, .yml or .json.")
-    if alone or errors:
-        try:
-            # Where a file could not be read, a segment that others nest may only seem to be missing.
-            check(*found, journal_retention=settings.journal_retention, complete=alone and not errors)
-        except DefinitionErrors as error:
-            errors += error.errors
-    if errors:
+    found = reading_of(folder)
+    if errors := found.checked(journal_retention=settings.journal_retention, alone=alone):
         raise mistakes(errors, folder)
+    return found.documents
+
+
+def reading_of(folder: str) -> Reading:
+    """What a file or folder holds, sound or not. Raises UserError where it holds nothing or is not there."""
+    from engine.definitions.reading import read_folder
+
+    try:
+        found = read_folder(folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror or 'it is not there'}.") from None
+    if not found:
+        raise UserError(f"{folder} holds no definition: its files must end with .yaml, .yml or .json.")
     return found
 
 
-def mistakes(errors: Sequence[DefinitionError], where: str) -> UserError:
-    """All mistakes, one a line, as what ends the command."""
-    told = "\n".join(map(str, errors))
-    return UserError(f"{len(errors)} {'mistake' if len(errors) == 1 else 'mistakes'} in {where}:\n{told}")
-
-
-def _read(folder: str) -> tuple[Documents, list[DefinitionError]]:
-    from engine.definitions import DefinitionErrors, Documents, parse_definitions
-    from engine.definitions.reading import SUFFIXES
-
-    found = Documents([], [])
-    errors: list[DefinitionError] = []
-    try:
-        path = Path(folder)
-        files = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
-        for file in files:
-            try:
-                segments, models = parse_definitions(file.read_bytes(), str(file))
-            except DefinitionErrors as error:
-                errors += error.errors
-            else:
-                found.segments.extend(segments)
-                found.models.extend(models)
-    except OSError as error:
-        raise UserError(f"{error.filename or folder} cannot be read: {error.strerror or error}.") from None
-    return found, errors
+def mistakes(errors: Sequence[DefinitionError], where: str, *, told: bool = False) -> UserError:
+    """All mistakes, one a line, as what ends the command; their number alone where they are `told` already."""
+    number = f"{len(errors)} {'mistake' if len(errors) == 1 else 'mistakes'} in {where}"
+    return UserError(f"{number}." if told else number + ":\n" + "\n".join(map(str, errors)))

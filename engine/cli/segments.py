@@ -6,13 +6,14 @@ import asyncio
 import getpass
 import sys
 from collections.abc import Coroutine, Mapping
+from dataclasses import asdict
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from engine.cli.errors import UserError
-from engine.cli.folders import definitions_in, mistakes
+from engine.cli.folders import definitions_in, mistakes, reading_of
 from engine.cli.options import brokers_option, settings_of, workspace_option
 from engine.cli.output import Format, emit, output_option
 
@@ -34,10 +35,20 @@ def command() -> None:
 @output_option
 @click.pass_context
 def check(ctx: click.Context, folder: str, output: Format) -> None:
-    """Say what is wrong with the definitions in a folder or file; nothing is sent anywhere."""
+    """Say what is wrong with the definitions in a folder or file; nothing is sent anywhere.
+
+    All mistakes of all files are told at once, each with file, line, column, what is allowed there and the nearest
+    right spelling; with -o json or jsonl as data. The exit code is then 2.
+    """
     from engine.definitions.advice import advice
 
-    definitions = _all(definitions_in(folder, settings_of(ctx)))
+    settings = settings_of(ctx)
+    found = reading_of(folder)
+    if errors := found.checked(journal_retention=settings.journal_retention):
+        if output != "table":
+            emit(map(asdict, errors), (), output)
+        raise mistakes(errors, folder, told=output != "table")
+    definitions = _all(found.documents)
     emit((_row(each) for each in definitions), ("workspace", "segment", "name", "conditions"), output)
     for each in definitions:
         for sentence in advice(each):

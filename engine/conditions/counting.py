@@ -80,7 +80,7 @@ def highest_asked(test: Test) -> int:
     for name, operand in test.operators():
         if name not in ("eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between"):
             problem, hint = f"{name} does not fit a count", "use eq ne in not_in gt gte lt lte between"
-            raise mistake("count", problem, hint, at=(name,))
+            raise mistake("count", problem, hint, at=(name,), key=True)
         several = isinstance(operand, list)
         for index, each in enumerate(operand if several else [operand]):
             if type(each) is not int or not 0 <= each <= COUNT_MAX:

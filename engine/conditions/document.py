@@ -43,24 +43,22 @@ def mistake(
 _DURATION_HINT = "write an ISO 8601 duration such as P30D, PT2H or P3M"
 
 
-def _duration(value: Any) -> Duration:
+def _duration(value: Any, at: tuple[int, ...] = ()) -> Duration:
     if isinstance(value, Duration):
         return value
-    if not isinstance(value, str):
-        raise mistake(
-            "duration", f"{value!r} is not a duration", _DURATION_HINT + did_you_mean(near_duration(str(value)))
-        )
     try:
-        return parse_duration(value)
+        if isinstance(value, str):
+            return parse_duration(value)
+        raise ValueError("not a text")
     except ValueError:
-        hint = _DURATION_HINT + did_you_mean(near_duration(value))
-        raise mistake("duration", f"{value!r} is not a duration", hint) from None
+        hint = _DURATION_HINT + did_you_mean(near_duration(str(value)))
+        raise mistake("duration", f"{value!r} is not a duration", hint, at=at) from None
 
 
-def _window(value: Any) -> Duration:
-    duration = _duration(value)
+def _window(value: Any, at: tuple[int, ...] = ()) -> Duration:
+    duration = _duration(value, at)
     if not duration.months and not duration.millis:
-        raise mistake("duration", f"{value!r} is no time at all", "a window is at least PT0.001S")
+        raise mistake("duration", f"{value!r} is no time at all", "a window is at least PT0.001S", at=at)
     return duration
 
 
@@ -88,7 +86,7 @@ def _bounds(value: Any) -> Duration | list[Duration]:
         return _window(value)
     if len(value) != 2:
         raise mistake("bounds", f"{value!r} is not a pair of durations", "write within: P7D or within: [P2D, P7D]")
-    start, end = _duration(value[0]), _window(value[1])
+    start, end = _duration(value[0], (0,)), _window(value[1], (1,))
     if start.longest() >= end.longest():
         raise mistake("bounds", f"{start} is not shorter than {end}", "write the shorter first, as in [P2D, P7D]")
     return [start, end]

@@ -91,7 +91,7 @@ class Test(Document):
         for name in DATE_TESTS:
             if isinstance(value, dict) and name in value and name not in cls.model_fields:
                 problem = f"{name} is a test of a date among the contact's attributes, which only profile has"
-                raise mistake("test", problem, f"here stand {', '.join(OPERATORS)}", at=(name,))
+                raise mistake("test", problem, f"here stand {', '.join(OPERATORS)}", at=(name,), key=True)
         return value
 
     @model_validator(mode="after")
@@ -151,7 +151,7 @@ def spelled_once(value: Any) -> Any:
                 continue  # no path: told with its place
             if first != key:
                 hint = "put all tests of a path under one key"
-                raise mistake("path", f"{first} and {key} are the same path", hint, at=(key,))
+                raise mistake("path", f"{first} and {key} are the same path", hint, at=(key,), key=True)
     return value
 
 
@@ -163,7 +163,7 @@ Test.model_rebuild()
 def _of_a_figure(test: Test) -> Test:
     if test.any_item is not None:
         hint = "any_item asks for an element of a list of objects: it belongs into where or profile"
-        raise mistake("any_item", "a figure has no items", hint, at=("any_item",))
+        raise mistake("any_item", "a figure has no items", hint, at=("any_item",), key=True)
     return test
 
 
