@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from engine.conditions.instants import DAY, Duration
 from engine.conditions.known import Known
 from engine.conditions.profile import Profile
+from engine.conditions.scoring import Cuts
 from engine.conditions.spelling import near_name
 from engine.definitions.document import Segment
 from engine.definitions.errors import DefinitionError, DefinitionErrors
@@ -107,8 +108,8 @@ def _used_twice(definitions: Sequence[Definition]) -> Iterator[DefinitionError]:
 
 def _too_long(definition: Definition, retention: int) -> Iterator[DefinitionError]:
     hint = f"the journal keeps {Duration(0, retention)}; shorten the window or raise JOURNAL_RETENTION"
-    # Known looks at no fact but the first, and a profile at attributes.
-    for place, part in parts(definition, (), skip=(Known, Profile)):
+    # Known looks at no fact but the first, a profile at attributes, and cut points at the last fact, however old it is.
+    for place, part in parts(definition, (), skip=(Known, Profile, Cuts)):
         if isinstance(part, Duration) and part.longest() > retention:
             yield _error(definition, place, f"the window {part} is longer than the journal keeps facts", hint)
 
