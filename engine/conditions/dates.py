@@ -127,13 +127,14 @@ def date_of(text: str, zone: ZoneInfo | None) -> Date | None:
     """
     try:
         wall, offset = read_wall_time(text)
-        at = instant_of(wall, zone) if offset is None else instant_of(wall, None) - offset
+        if offset is None:
+            at = instant_of(wall, zone)  # and the wall time stays as it was written, also where the clocks skipped it
+        else:
+            at = instant_of(wall, None) - offset
+            wall = _EPOCH_WALL + timedelta(milliseconds=at + offset_at(at, zone))
     except (ValueError, OverflowError):
         return None
-    if not _FIRST_DATE <= at <= LAST_INSTANT:
-        return None
-    # A time without an offset is kept as it was written, also where the clocks have skipped it.
-    return Date(at, wall if offset is None else _EPOCH_WALL + timedelta(milliseconds=at + offset_at(at, zone)))
+    return Date(at, wall) if _FIRST_DATE <= at <= LAST_INSTANT else None
 
 
 def dates_in(values: list[Any], zone: ZoneInfo | None) -> list[Date]:

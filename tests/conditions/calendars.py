@@ -56,7 +56,7 @@ def later(at: int, months: int, fixed: int, zone: str) -> int:
 
     By the wall time alone: the library's own sum of months keeps the offset of a repeated hour where it can.
     """
-    return in_zone(shown(at, zone).to_plain().add(months=months), zone) + fixed
+    return (in_zone(shown(at, zone).to_plain().add(months=months), zone) if months else at) + fixed
 
 
 @cache
