@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "topics": "Make the topics, or say how the existing ones differ.",
     "worker": "Run the engine.",
     "segments": "Check, apply, list and show definitions.",
+    "rfm": "Make models that the condition rfm scores by.",
     "events": "Publish events.",
     "members": "The members of a segment.",
     "contact": "One contact's state and segments.",

@@ -243,8 +243,8 @@ def figures(scoring: Scoring, scope: Scope) -> Callable[[Contact, int], Figures 
         last, _ = last_of(contact, t)
         if last is None:
             return None
-        value = contact.features[counts.key]
-        count = value if isinstance(counts, EverCount) else sum(end > t for end in value)
+        value = contact.features.get(counts.key)
+        count = (value or 0) if isinstance(counts, EverCount) else sum(end > t for end in value or ())
         total, amounts, _ = spent(contact, t)
         divisor = amounts if scoring.monetary == "average" else 1
         return Figures(t - last, count, Fraction(total, divisor * MILLION) if amounts else None)

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 
 import msgspec
 
+from engine.conditions.fact import Fact
 from engine.conditions.instants import DAY, MINUTE, SECOND, parse_instant
 from engine.definitions.document import Segment
 from engine.definitions.model import Definition, Model, canonical_form, is_model
@@ -37,6 +38,22 @@ class _Arrives(msgspec.Struct):
 
 
 _arrives = msgspec.json.Decoder(_Arrives).decode
+
+
+def read_line(line: bytes, number: int, *, skew: int, max_event_bytes: int) -> Fact | Rejected:
+    """A fact as a JSON line, with `arrives` or without; `number` is its id where it has none. `skew` is in ms."""
+    arrival: int | None = None
+    if b'"arrives"' in line:
+        try:
+            text = _arrives(line).arrives
+            arrival = parse_instant(text) if text is not None else None
+        except msgspec.ValidationError:
+            return Rejected("bad_time", "arrives is not a text")
+        except msgspec.DecodeError:
+            pass  # no JSON: what reads the fact says so
+        except ValueError as error:
+            return Rejected("bad_time", f"arrives: {error}")
+    return read_fact(line, arrival=arrival, fallback_id=f"line/{number}", skew=skew, max_bytes=max_event_bytes)
 
 
 class Replay:
@@ -68,23 +85,10 @@ class Replay:
         """Take one fact as a JSON line, with `arrives` or without; the transitions that follow, in order."""
         self._lines += 1
         self.refusal = None
-        arrival: int | None = None
-        if b'"arrives"' in line:
-            try:
-                text = _arrives(line).arrives
-                arrival = parse_instant(text) if text is not None else None
-            except msgspec.ValidationError:
-                return self._refuse(Rejected("bad_time", "arrives is not a text"))
-            except msgspec.DecodeError:
-                pass  # no JSON: what reads the fact says so
-            except ValueError as error:
-                return self._refuse(Rejected("bad_time", f"arrives: {error}"))
-        fact = read_fact(
-            line, arrival=arrival, fallback_id=f"line/{self._lines}", skew=self._skew, max_bytes=self._bytes
-        )
+        fact = read_line(line, self._lines, skew=self._skew, max_event_bytes=self._bytes)
         if isinstance(fact, Rejected):
             return self._refuse(fact)
-        found = self._advance(arrival) if arrival is not None else []
+        found = self._advance(fact.arrival) if fact.arrival is not None else []
         self.partition.take((fact,))
         for _, why in self.partition.batch.refused:
             self._refuse(why)
