@@ -15,9 +15,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from engine.cli.worked import WORKED, Worked
+from engine.conditions.dates import AttributeTest
 from engine.conditions.example import Example
 from engine.conditions.instants import format_instant, parse_instant
 from engine.conditions.registry import Condition
+from engine.conditions.values import Test
 from engine.definitions import check
 from engine.definitions.describing import describe
 from engine.definitions.model import describe_model
@@ -63,10 +65,19 @@ def options(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
 
 def page() -> str:
     """The whole page as Markdown."""
-    parts = [_HEAD]
+    parts = [_HEAD, _fields(Test, set()), _DATES, _fields(AttributeTest, set(Test.model_fields))]
     parts += [_chapter(model) for model in conditions()]
     parts += ["## Worked examples\n", *(_worked(each) for each in WORKED)]
     return "\n".join(parts)
+
+
+def _fields(model: type[BaseModel], but: set[str]) -> str:
+    rows = [
+        f"| `{field.alias or name}` | {field.description} |"
+        for name, field in model.model_fields.items()
+        if name not in but
+    ]
+    return "\n".join(("| test | meaning |", "|---|---|", *rows, ""))
 
 
 def _chapter(model: type[BaseModel]) -> str:
@@ -126,6 +137,16 @@ A rule stands under `when:` and is a tree of conditions, each an object with the
 Durations are ISO 8601 (`P30D`, `PT2H`, `P3M`). An event at `e` counts in a window `W` at `t` exactly when
 `e ≤ t < e + W`: it leaves at `e + W`, on the millisecond. Days and weeks are fixed lengths; months and years go by the
 calendar of the segment's `timezone`, which may be `contact`: the contact's own attribute `timezone`.
+
+## Tests
+
+`where` tests the properties of an event and `profile` the attributes of a contact, each by its path: names with dots
+between them, through objects and into every element of lists; `["a.b"]` is a name that holds a dot. A path into a list
+matches if any element does. Several tests of one path, and tests of several paths, all hold together. A bare value
+means `eq`.
+"""
+_DATES: Final = """Attributes may be dates: RFC 3339 texts, where one without an offset is wall time in the segment's
+time zone. What is no date passes none of these, which `profile` has beside the others:
 """
 
 

@@ -69,21 +69,37 @@ class Test(Document):
     """
 
     eq: ScalarField | None = None
+    """Equal; the bare value means the same. Numbers in text equal numbers, RFC 3339 texts compare as instants."""
     ne: ScalarField | None = None
+    """The exact negation of `eq`: it holds where nothing is set, too."""
     in_: Scalars | None = Field(default=None, alias="in")
+    """Equal to one of these."""
     not_in: Scalars | None = None
+    """The exact negation of `in`."""
     gt: ScalarField | None = None
+    """Above: numbers with numbers, instants with instants, texts with texts."""
     gte: ScalarField | None = None
+    """At or above."""
     lt: ScalarField | None = None
+    """Below."""
     lte: ScalarField | None = None
+    """At or below."""
     between: Annotated[list[ScalarField], Field(min_length=2, max_length=2)] | None = None
+    """At or above the first, and at or below the second."""
     contains: Annotated[StrictStr, Field(max_length=TEXT_MAX)] | None = None
+    """A text that contains this one."""
     icontains: Annotated[StrictStr, Field(max_length=TEXT_MAX)] | None = None
+    """The same, whatever the case."""
     starts_with: Annotated[StrictStr, Field(max_length=TEXT_MAX)] | None = None
+    """A text that starts so."""
     ends_with: Annotated[StrictStr, Field(max_length=TEXT_MAX)] | None = None
+    """A text that ends so."""
     matches: Annotated[StrictStr, Field(max_length=256)] | None = None
+    """A text in which this regular expression (RE2) is found."""
     exists: StrictBool | None = None
+    """Whether there is any value."""
     any_item: Annotated[Where, Field(min_length=1, max_length=CHILDREN_MAX)] | None = None
+    """One element of the list, an object, passes all of these tests."""
 
     @model_validator(mode="before")
     @classmethod
