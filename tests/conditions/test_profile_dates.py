@@ -196,7 +196,7 @@ def test_elsewhere_a_date_test_is_refused_in_so_many_words(rule: str, test: str)
         ("within: PT0S", "within", "no time at all"),
         ("ago: [P1D, P2D]", "ago", "is not a duration"),
         ("calendar: month", "calendar", "write calendar: {unit: month}"),
-        ("calendar: {unit: fortnight}", "calendar.unit", "'quarter'"),
+        ("calendar: {unit: fortnight}", "calendar.unit", "quarter"),
         ("calendar: {offset: 1}", "calendar.unit", "is missing"),
         ("calendar: {unit: day, offset: 0.5}", "calendar.offset", "valid integer"),
         ("calendar: {unit: day, ofset: 1}", "calendar.ofset", "'offset'"),
