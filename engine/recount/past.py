@@ -84,7 +84,7 @@ class Past:
         opens = consent_of(fact)
         if opens is not None:
             channel = fact.properties.get("channel")
-            named = _texts(channel)
+            named = [one for one in _texts(channel) if one]
             if not named and (channel is None or not opens):  # what names no channel closes all, but opens none
                 named = [_EVERY_CHANNEL]
             self.consent += [(fact.at, one, opens) for one in named]

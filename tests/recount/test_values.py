@@ -199,6 +199,15 @@ def test_the_consent_gate(mailable: Any, facts: list[tuple[str, str, str | None]
     assert (result.members["default", "s"] == {"c-1"}) is mailed
 
 
+@pytest.mark.parametrize(("kind", "mailed"), [("opt_out", False), ("opt_in", True)])
+def test_an_empty_channel_is_none(kind: str, mailed: bool) -> None:
+    facts = [fact("2026-01-01T00:00:00Z", "opt_out", channel="sms"), fact("2026-01-02T00:00:00Z", kind, channel="")]
+    rule = {"consent": {"channel": "email", "is": "revoked" if kind == "opt_out" else "unknown"}}
+    result = counted([segment("s", rule, mailable=False), segment("mailed", {"all": []})], facts)
+    assert result.members["default", "s"] == {"c-1"}
+    assert (result.members.get(("default", "mailed"), set()) == {"c-1"}) is mailed
+
+
 def test_exclude_is_stronger_than_include_and_the_gate_lies_between() -> None:
     pinned = segment("pinned", None, include=["A", "B", "C"], exclude=["A"])
     facts = [fact("2026-01-01T00:00:00Z", "click", who) for who in "ABCD"] + [
