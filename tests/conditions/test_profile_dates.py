@@ -198,7 +198,7 @@ def test_elsewhere_a_date_test_is_refused_in_so_many_words(rule: str, test: str)
         ("calendar: month", "calendar", "write calendar: {unit: month}"),
         ("calendar: {unit: fortnight}", "calendar.unit", "quarter"),
         ("calendar: {offset: 1}", "calendar.unit", "is missing"),
-        ("calendar: {unit: day, offset: 0.5}", "calendar.offset", "valid integer"),
+        ("calendar: {unit: day, offset: 0.5}", "calendar.offset", "0.5"),
         ("calendar: {unit: day, ofset: 1}", "calendar.ofset", "'offset'"),
         ("anniversary: P7D", "anniversary", "{before: P7D}"),
         ("anniversary: {}", "anniversary", "needs one of two"),
