@@ -143,7 +143,7 @@ EventName = Annotated[
 
 
 def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str | bool | int | float) else value
 
 
 EventNames = Annotated[list[EventName], BeforeValidator(_as_list), Field(min_length=1, max_length=EVENTS_MAX)]

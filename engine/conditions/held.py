@@ -40,7 +40,7 @@ the change before that one (-1: there was none)."""
 
 
 def _short_form(value: Any) -> Any:
-    return {"gte": value} if isinstance(value, str | Duration) else value
+    return {"gte": value} if isinstance(value, str | bool | int | float | Duration) else value
 
 
 class HeldFor(Document):

@@ -15,7 +15,7 @@ from engine.conditions.paths import parse_path, reader_at
 
 
 def _short_form(value: Any) -> Any:
-    return {"event": value} if isinstance(value, (str, list)) else value
+    return {"event": value} if isinstance(value, str | bool | int | float | list) else value
 
 
 MATCH_LENGTH_MAX = 64

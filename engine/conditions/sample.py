@@ -27,6 +27,7 @@ from engine.conditions.fact import Fact
 from engine.conditions.feature import ContactFeature
 from engine.conditions.instants import NEVER
 from engine.conditions.scope import Evaluate, Scope, Verdict
+from engine.conditions.spelling import did_you_mean
 
 POINT_BITS = 64
 """A point is a whole number below two to this power; that power stands for 100 percent."""
@@ -37,7 +38,9 @@ def _percent(value: Any) -> int | float:
     if type(value) in (int, float) and isfinite(value) and 0 <= value <= 100 and _thousandths(value) % 1 == 0:
         whole: int | float = int(value) if value == int(value) else value
         return whole
-    raise mistake("percent", f"{value!r} is not a share in percent", _HINT)
+    near = value.strip().rstrip("% ") if isinstance(value, str) else ""
+    hint = _HINT + did_you_mean(near if near.isdecimal() and int(near) <= 100 else None)
+    raise mistake("percent", f"{value!r} is not a share in percent", hint)
 
 
 def _thousandths(percent: int | float) -> Decimal:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from engine.conditions.instants import DAY, Duration
 from engine.conditions.known import Known
 from engine.conditions.profile import Profile
+from engine.conditions.regularly import RegularlyOptions
 from engine.conditions.scoring import Cuts
 from engine.conditions.spelling import near_name
 from engine.definitions.document import Segment
@@ -62,8 +63,8 @@ def together(
     for definition in definitions:
         errors += _too_long(definition, journal_retention)
     known = _by_workspace(definitions, besides) if complete else None
-    by_key = {segment.key: segment for segment in segments}
-    for segment in by_key.values():
+    by_key = {segment.key: segment for segment in reversed(segments)}  # of several with one id the first
+    for segment in segments:
         errors += _pinned_both_ways(segment)
         if known is not None:
             errors += _unknown(segment, known.get(segment.workspace, []))
@@ -112,6 +113,9 @@ def _too_long(definition: Definition, retention: int) -> Iterator[DefinitionErro
     for place, part in parts(definition, (), skip=(Known, Profile, Cuts)):
         if isinstance(part, Duration) and part.longest() > retention:
             yield _error(definition, place, f"the window {part} is longer than the journal keeps facts", hint)
+        elif isinstance(part, RegularlyOptions) and part.period.longest() <= retention < part.span.longest():
+            problem = f"{part.periods} periods of {part.period} are longer than the journal keeps facts"
+            yield _error(definition, (*place, "periods"), problem, hint)
 
 
 def _pinned_both_ways(segment: Segment) -> Iterator[DefinitionError]:

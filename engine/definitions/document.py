@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from engine.conditions.document import Document, Path, mistake
 from engine.conditions.instants import parse_instant
@@ -36,7 +36,7 @@ def checked_id(value: Any, kind: str) -> str:
             f"{kind}_id",
             f"{value!r} is not a {kind} id",
             f"use lower-case letters, digits and single hyphens, at most {SEGMENT_ID_MAX}"
-            + (f", such as {near}" if near else ""),
+            + (f", such as {near if isinstance(value, str) else repr(near)}" if near else ""),
         )
     return value
 
@@ -77,13 +77,20 @@ def _contact(value: Any) -> str:
 def _mailable(value: Any) -> Any:
     if isinstance(value, (bool, dict, Mailable)):
         return value
-    raise mistake(
-        "mailable",
-        f"{value!r} does not say who may be mailed",
-        "write true, false or {channel: email, consent: required}",
-    )
+    hint = "write true, false or {channel: email, consent: required}"
+    near = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(str(value).lower())
+    raise mistake("mailable", f"{value!r} does not say who may be mailed", hint + did_you_mean(near))
 
 
+def _carried(path: str) -> str:
+    names = parse_path(path)
+    if names[0] == "last" and len(names) < 3:
+        hint = "write last.<event type>.<property>, as in last.purchase.order_id"
+        raise mistake("payload", f"{path!r} names no property", hint)
+    return path
+
+
+Carried = Annotated[Path, AfterValidator(_carried)]
 Contacts = Annotated[list[Annotated[str, BeforeValidator(_contact)]], Field(max_length=PINS_MAX)]
 SegmentId = Annotated[str, BeforeValidator(_segment_id)]
 Workspace = Annotated[str, BeforeValidator(_workspace)]
@@ -116,7 +123,7 @@ class Segment(Written):
     hidden_from: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=1_000)] = Field(
         default_factory=list
     )
-    payload: Annotated[list[Path], Field(max_length=PAYLOAD_MAX)] = Field(default_factory=list)
+    payload: Annotated[list[Carried], Field(max_length=PAYLOAD_MAX)] = Field(default_factory=list)
     include: Contacts = Field(default_factory=list)
     exclude: Contacts = Field(default_factory=list)
     topic: StrictBool = True
@@ -130,15 +137,6 @@ class Segment(Written):
                 "the segment has neither a rule nor pinned members",
                 "add when: with a condition, or include: [contact, …]",
             )
-        for index, path in enumerate(self.payload):
-            names = parse_path(path)
-            if names[0] == "last" and len(names) < 3:
-                raise mistake(
-                    "payload",
-                    f"{path!r} names no property",
-                    "write last.<event type>.<property>, as in last.purchase.order_id",
-                    at=("payload", index),
-                )
         return self
 
     @model_validator(mode="after")

@@ -26,7 +26,9 @@ class DefinitionError:
 
     def __str__(self) -> str:
         said = ": ".join(part for part in (self.where, self.path, self.problem) if part)
-        return f"{said}. {self.hint}" if self.hint else said
+        if not self.hint:
+            return said
+        return f"{said}. {self.hint}" if self.hint[0].isupper() else f"{said}; {self.hint}"
 
 
 class DefinitionErrors(ValueError):

@@ -26,15 +26,21 @@ _CHOICE = re.compile(r"'((?:[^'\\]|\\.)*)'")
 def mistakes(error: ValidationError, source: Source, document: type[BaseModel]) -> list[DefinitionError]:
     """One mistake for each place, in the order of the text: a value of several kinds fails as each of them."""
     found: dict[Place, list[tuple[str, DefinitionError]]] = {}
+    meant: set[Place] = set()
     for each in error.errors(include_url=False):
         place, told = _mistake(each, source, document)
         found.setdefault(place, []).append((each["type"], told))
-    told_once = [each for place, several in found.items() for each in _of_one_place(place, several, found)]
+        if each["type"] == "extra_forbidden" and (near := near_name(str(place[-1]), _allowed(place[:-1], document))):
+            meant.add((*place[:-1], near))
+    for place in meant:  # what is mistyped is not missing too
+        if [kind for kind, _ in found.get(place, ())] == ["missing"]:
+            del found[place]
+    told_once = [each for place, several in found.items() for each in _of_one_place(place, several, found, source)]
     return sorted(dict.fromkeys(told_once), key=lambda each: (each.line or 0, each.column or 0))
 
 
 def _of_one_place(
-    place: Place, several: list[tuple[str, DefinitionError]], all_found: dict[Place, Any]
+    place: Place, several: list[tuple[str, DefinitionError]], all_found: dict[Place, Any], source: Source
 ) -> Iterator[DefinitionError]:
     kinds = [kind for kind, _ in several]
     if all(kind.endswith("_type") for kind in kinds) and any(
@@ -42,8 +48,8 @@ def _of_one_place(
     ):
         return  # it is of the other kind that may stand here, with a mistake further inside
     if len(kinds) > 1 and _SCALAR_ERRORS.issuperset(kinds):
-        told = several[0][1]
-        yield replace(told, problem=f"{_quoted(told.text)} is not a text, a number, true or false", hint="")
+        hint = "write one value; in: [...] asks for one of several"
+        yield source.error(place, f"{_quoted(source.at(place))} is not a text, a number, true or false", hint)
         return
     yield from (told for _, told in several)
 
@@ -66,7 +72,7 @@ def _mistake(error: Any, source: Source, document: type[BaseModel]) -> tuple[Pla
         return place, _unknown_key(place, source, document)
     value = source.at(place)
     problem, hint = _WORDS[kind](value, context) if kind in _WORDS else (f"{_quoted(value)}: {error['msg']}", "")
-    if kind in ("model_type", "model_attributes_type", "dict_type") and not hint:
+    if kind in ("model_type", "model_attributes_type"):
         hint = f"write keys and values; allowed are {', '.join(_allowed(place, document))}"
     return place, source.error(place, problem, hint)
 
@@ -164,7 +170,7 @@ def _entries(count: int) -> str:
 
 _WORDS: dict[str, Callable[[Any, Any], Words]] = {
     "list_type": _list_type,
-    "dict_type": lambda value, _: (f"{_quoted(value)} is not an object", ""),
+    "dict_type": lambda value, _: (f"{_quoted(value)} is not an object", "write path: test, as in city: Petersburg"),
     "model_type": lambda value, _: (f"{_quoted(value)} is not an object", ""),
     "model_attributes_type": lambda value, _: (f"{_quoted(value)} is not an object", ""),
     "string_type": _string_type,
@@ -177,9 +183,9 @@ _WORDS: dict[str, Callable[[Any, Any], Words]] = {
     "greater_than": _bound("gt", "small", "more than"),
     "less_than_equal": _bound("le", "great", "at most"),
     "less_than": _bound("lt", "great", "less than"),
-    "too_short": lambda _, context: (
-        f"{_entries(context['actual_length'])} where at least {context['min_length']} must be",
-        "add what is missing",
+    "too_short": lambda value, context: (
+        f"{_quoted(value)} is empty" if not value else f"{_entries(len(value))} here is too few",
+        f"write at least {context['min_length']}",
     ),
     "too_long": lambda _, context: (
         f"more than {_entries(context['max_length'])}",

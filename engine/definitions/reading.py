@@ -179,7 +179,8 @@ def read_definition(document: Any, name: str = "definition") -> Definition:
 
 
 def _is_model(document: Any) -> bool:
-    return isinstance(document, dict) and "model" in document and "segment" not in document
+    """Whether it is meant for a model: cut points tell, where the key with the id is mistyped."""
+    return isinstance(document, dict) and "segment" not in document and ("model" in document or "cuts" in document)
 
 
 def _read_plain(kind: type[Definition], document: Any, name: str) -> Definition:

@@ -168,7 +168,7 @@ class _Reading:
         if value is None:
             self._wrong(place, node.value, NOTHING, NOTHING_HINT, mark)
         if isinstance(value, str) and not _whole(value):
-            self._wrong(place, repr(value), "the text holds half a character", "write whole characters", mark)
+            self._wrong(place, repr(value), "the text holds what is no character", "write whole characters", mark)
         return value
 
     def _object(self, node: MappingNode, place: Place) -> dict[str, Any]:
