@@ -15,7 +15,7 @@ import orjson
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER, format_instant
-from engine.definitions import read_segment
+from engine.definitions import Model, read_segment
 from engine.membership.planned import PlannedSegment
 from engine.membership.refunds import effective
 from engine.membership.replay import Replay
@@ -33,13 +33,14 @@ def hold_against(
     truth: Truth,
     changes: Callable[[int], Iterable[int]],
     zone: str = "UTC",
+    models: Sequence[Model] = (),
 ) -> int:
     """Take the facts in the order given; `changes`: the instants at which a fact at `at` may change the truth.
 
     Returns how often the naive truth was true.
     """
     segment = read_segment({"segment": "s", "timezone": zone, "mailable": False, "when": rule})
-    replay = Replay([segment])
+    replay = Replay([segment], models)
     planned = replay.partition.plan.workspace("default").segments[0]
     times = sorted({0, *(m["at"] + d for m in moments for d in (-1, 0, 1))} | _around(moments, changes))
     found = 0
