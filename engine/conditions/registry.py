@@ -20,6 +20,7 @@ from engine.conditions.local_time import LocalTime
 from engine.conditions.missed import Missed
 from engine.conditions.profile import Profile
 from engine.conditions.quiet import Quiet
+from engine.conditions.regularly import Regularly
 from engine.conditions.rfm import Rfm
 from engine.conditions.sample import Sample
 from engine.conditions.streak import Streak
@@ -38,8 +39,9 @@ NAMES = (
     "in_list",
     "known",
     "quiet",
-    "streak",
     "missed",
+    "streak",
+    "regularly",
     "rfm",
     "sample",
     "in_segment",
@@ -71,8 +73,9 @@ Condition = Annotated[
     | Annotated[InList, Tag(TAG + "in_list")]
     | Annotated[Known, Tag(TAG + "known")]
     | Annotated[Quiet, Tag(TAG + "quiet")]
-    | Annotated[Streak, Tag(TAG + "streak")]
     | Annotated[Missed, Tag(TAG + "missed")]
+    | Annotated[Streak, Tag(TAG + "streak")]
+    | Annotated[Regularly, Tag(TAG + "regularly")]
     | Annotated[Rfm, Tag(TAG + "rfm")]
     | Annotated[Sample, Tag(TAG + "sample")]
     | Annotated[InSegment, Tag(TAG + "in_segment")]
