@@ -17,7 +17,7 @@ def evidence(rule: str, facts: Sequence[Row], at: str, besides: str = "") -> lis
 
     `besides` are definitions that the rule names.
     """
-    [segment], models = definitions(f"segment: s\nwhen: {rule}\n---\n{besides}")
+    [segment], models = definitions("\n---\n".join((f"segment: s\nwhen: {rule}", *filter(None, (besides,)))))
     t = parse_instant(at)
     read: list[Fact] = []
     for number, each in enumerate(facts, 1):

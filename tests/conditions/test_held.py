@@ -18,6 +18,7 @@ from engine.membership.placement import store_key
 from engine.membership.replay import Replay
 from tests.conditions.evidence import evidence
 from tests.driver import Row, documents, fact, given, line_of, rows
+from tests.membership.test_state_roundtrip import differs
 
 
 def segment(test: str, for_: str = "P7D", path: str = "status", name: str = "s", zone: str = "UTC") -> str:
@@ -163,6 +164,52 @@ def test_a_value_is_tested_as_profile_tests_it() -> None:
     )
     seen = given(f"{held}\n---\n{now}", [became("2026-01-01", 2**70)]).at("2026-01-02")
     assert seen.members("s") == seen.members("now") == {"c-1"}
+
+
+def taken_back(name: str, at: str = "2026-01-20") -> Row:
+    return fact(at, "event_retracted", id=name)
+
+
+def test_a_break_taken_back_was_none() -> None:
+    facts = [became("2026-01-01", "trial"), became("2026-01-15", "paid", named="p"), taken_back("p")]
+    assert given(TRIAL, facts).at("2026-03-01").told() == [
+        "enter s 2026-01-08T00:00:00.000Z clock",
+        "exit s 2026-01-15T00:00:00.000Z event",
+        "enter s 2026-01-20T00:00:00.000Z event",
+    ]
+
+
+def test_a_beginning_taken_back_leaves_the_next_one() -> None:
+    facts = [became("2026-01-10", "trial", named="t"), became("2026-01-18", "trial"), taken_back("t")]
+    assert given(TRIAL, facts).at("2026-03-01").told() == [
+        "enter s 2026-01-17T00:00:00.000Z clock",
+        "exit s 2026-01-20T00:00:00.000Z event",
+        "enter s 2026-01-25T00:00:00.000Z clock",
+    ]
+
+
+@pytest.mark.parametrize("between", [[], [became("2026-01-03", "trial")], [became("2026-01-14", None)]])
+def test_what_was_never_set_is_so_again_since_the_first_fact(between: list[Row]) -> None:
+    facts = [fact("2026-01-01", "click"), *between, became("2026-01-12", "paid", named="p"), taken_back("p")]
+    facts.sort(key=lambda row: str(row["at"]))
+    seen = given(segment("{ne: paid}", "P12D"), facts).at("2026-03-01")
+    # The thirteen days since the first fact were whole from the start.
+    assert [row["at"] for row in seen.of("s")] == ["2026-01-20T00:00:00.000Z"]
+
+
+def test_what_never_was_set_follows_the_first_fact_that_counts() -> None:
+    facts = [fact("2026-01-01", "click", named="c"), fact("2026-01-05", "click"), taken_back("c", "2026-01-09")]
+    assert given(segment("{ne: paid}"), facts).at("2026-03-01").told() == [
+        "enter s 2026-01-08T00:00:00.000Z clock",
+        "exit s 2026-01-09T00:00:00.000Z event",
+        "enter s 2026-01-12T00:00:00.000Z clock",
+    ]
+
+
+def test_a_written_state_goes_on_as_it_was() -> None:
+    facts = [fact("2026-01-01", "click"), became("2026-01-03", "trial"), became("2026-01-12", "paid", named="p")]
+    facts += [became("2026-01-02", 5), taken_back("p"), became("2026-01-21", None), became("2026-01-30", "trial")]
+    differs(EVERY, [line_of(each) for each in facts], parse_instant("2026-03-01"))
 
 
 # What the journal has lost ------------------------------------------------------------------------------------------

@@ -8,11 +8,12 @@ import pytest
 
 from engine.conditions import sample as module
 from engine.conditions.contact import Contact
-from engine.conditions.instants import NEVER
+from engine.conditions.instants import NEVER, parse_instant
 from engine.conditions.sample import POINT_BITS, Point
 from engine.definitions import DefinitionErrors, canonical, parse_segment
 from engine.membership.plan import compile_plan
-from tests.driver import documents, fact, given
+from tests.driver import documents, fact, given, line_of
+from tests.membership.test_state_roundtrip import differs
 
 HOLD_OUT = "segment: held-out\nwhen: {sample: {percent: 10, salt: hold-out}}"
 
@@ -99,6 +100,17 @@ def test_it_comes_with_the_first_fact_and_no_fact_changes_it() -> None:
     assert seen.told("c-8") == ["enter held-out 2026-01-02T00:00:00.000Z event"]
     assert seen.of("held-out", "c-8")[0]["not_before"] is None
     assert seen.told("c-9") == ["enter rest 2026-01-04T00:00:00.000Z event"]
+
+
+def test_a_written_state_a_refund_and_a_retraction_keep_it() -> None:
+    facts = [
+        fact("2026-01-01", "purchase", "c-8", named="buy", order_id="A", amount=5),
+        fact("2026-01-02", "refund", "c-8", order_id="A"),
+        fact("2026-01-03", "event_retracted", "c-8", id="buy"),
+        fact("2026-01-04", "contact_updated", "c-8", timezone="Asia/Tokyo"),
+    ]
+    differs(documents(HOLD_OUT), [line_of(each) for each in facts], parse_instant("2026-03-01"))
+    assert given(HOLD_OUT, facts).at("2026-03-01").told("c-8") == ["enter held-out 2026-01-01T00:00:00.000Z event"]
 
 
 def test_with_another_condition_it_waits_for_that() -> None:
