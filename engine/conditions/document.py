@@ -181,3 +181,7 @@ def _near_path(value: Any) -> str:
 
 Path = Annotated[str, BeforeValidator(_path), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": PATH_MAX})]
 """A path in its canonical spelling (engine.conditions.paths)."""
+PATHS_MAX = 10
+"""Paths in a list of them."""
+Paths = Annotated[list[Path], BeforeValidator(_as_list), Field(min_length=1, max_length=PATHS_MAX)]
+"""One path, or a list of them."""

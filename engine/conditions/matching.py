@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -45,6 +45,20 @@ def matcher(path: str | None) -> Callable[[Fact], str | None]:
         return _text(values[0]) if len(values) == 1 else None
 
     return deep
+
+
+def matcher_of(paths: Sequence[str]) -> Callable[[Fact], str | None]:
+    """`matcher` of several paths, at all of which facts must agree; none of them: all facts agree."""
+    if len(paths) < 2:
+        return matcher(paths[0] if paths else None)
+    matchers = [matcher(path) for path in paths]
+
+    def together(fact: Fact) -> str | None:
+        found = [each(fact) for each in matchers]
+        # With the lengths in front no two lists of texts are one.
+        return None if None in found else "".join(f"{len(text or '')}:{text}" for text in found)
+
+    return together
 
 
 def _text(value: Any) -> str | None:

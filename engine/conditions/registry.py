@@ -23,6 +23,7 @@ from engine.conditions.quiet import Quiet
 from engine.conditions.regularly import Regularly
 from engine.conditions.rfm import Rfm
 from engine.conditions.sample import Sample
+from engine.conditions.sequence import Sequence
 from engine.conditions.streak import Streak
 from engine.conditions.tags import Tags
 
@@ -39,6 +40,7 @@ NAMES = (
     "in_list",
     "known",
     "quiet",
+    "sequence",
     "missed",
     "streak",
     "regularly",
@@ -73,6 +75,7 @@ Condition = Annotated[
     | Annotated[InList, Tag(TAG + "in_list")]
     | Annotated[Known, Tag(TAG + "known")]
     | Annotated[Quiet, Tag(TAG + "quiet")]
+    | Annotated[Sequence, Tag(TAG + "sequence")]
     | Annotated[Missed, Tag(TAG + "missed")]
     | Annotated[Streak, Tag(TAG + "streak")]
     | Annotated[Regularly, Tag(TAG + "regularly")]

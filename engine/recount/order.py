@@ -43,8 +43,12 @@ def sequence_choices(options: Mapping[str, Any], zone: str) -> tuple[Choice, ...
 
 def sequence(leaf: Leaf, _past: Past, chosen: Chosen, t: int) -> bool:
     """There is a chain: distinct events in order, each near enough to the one before, all agreeing."""
-    reached = [fact for fact in chosen[0] if "within" not in leaf.lengths or t < leaf.after(fact.at, "within")]
-    for step, facts in zip(leaf.spec["steps"][1:], chosen[1:], strict=True):
+    inside = [
+        [fact for fact in facts if "within" not in leaf.lengths or t < leaf.after(fact.at, "within")]
+        for facts in chosen
+    ]
+    reached = inside[0]
+    for step, facts in zip(leaf.spec["steps"][1:], inside[1:], strict=True):
         reached = [fact for fact in facts if any(_follows(leaf, step, before, fact) for before in reached)]
     return any(agreement(leaf, fact) is not None for fact in reached)
 
