@@ -113,6 +113,20 @@ def test_months_go_by_the_segment_s_calendar() -> None:
     assert told == ["enter s 2026-01-31T20:00:00.000Z event", "exit s 2026-02-28T20:00:00.000Z clock"]
 
 
+def test_a_month_that_is_shorter_than_the_cut_before_it_costs_its_point_first() -> None:
+    text = "\n---\n".join(
+        [PLAIN, *(f"segment: s{n}\nwhen: {{rfm: {{model: shop, recency: {n}}}}}" for n in range(1, 6))]
+    )
+    text = text.replace("P30D, P60D, P90D, P180D", "P29D, P30D, P1M, P1Y")
+    told = given(text, [fact("2026-01-31T20:00Z", "purchase")]).at("2026-04-01").told()
+    assert [line for line in told if line.startswith("enter")] == [
+        "enter s5 2026-01-31T20:00:00.000Z event",
+        "enter s4 2026-02-28T20:00:00.000Z clock",  # a month
+        "enter s3 2026-03-01T20:00:00.000Z clock",  # 29 days
+        "enter s2 2026-03-02T20:00:00.000Z clock",
+    ]
+
+
 @pytest.mark.parametrize("part", ["recency", "frequency", "monetary"])
 def test_without_a_purchase_there_is_no_score(part: str) -> None:
     assert score_of(part, []) is None
@@ -238,7 +252,8 @@ def test_doctests() -> None:
         assert doctest.testmod(module).failed == 0
 
 
-CUTS = {"recency": ["PT12H", "P2D", "P3D", "P1M"], "frequency": [2, 3, 3, 4], "monetary": [5, 10.5, 20, 40]}
+RECENCY = ("PT12H", "P2D", "P3D", "P1M")
+CUTS = {"recency": [*RECENCY], "frequency": [2, 3, 3, 4], "monetary": [5, 10.5, 20, 40]}
 TESTS: tuple[Any, ...] = (5, {"gte": 4}, {"lte": 2}, {"ne": 3}, {"in": [1, 3, 5]}, {"exists": False}, {"exists": True})
 START = parse_instant("2026-01-29T00:00:00Z")
 
@@ -272,8 +287,8 @@ def test_against_what_the_model_says(
     assert isinstance(model, Model)
 
     def ends(at: int) -> list[int]:
-        lengths = [*CUTS["recency"], *([] if within is None else [within])]
-        return [parse_duration(str(length)).after(at, zone_of(zone)) for length in lengths]
+        lengths = RECENCY if within is None else (*RECENCY, within)
+        return [parse_duration(length).after(at, zone_of(zone)) for length in lengths]
 
     def truth(facts: Sequence[Fact], t: int) -> bool:
         counting = [each for each in facts if each.type == "purchase" and (within is None or t < ends(each.at)[-1])]
@@ -305,11 +320,8 @@ def _holds(test: Any, score: int | None) -> bool:
     if score is None:
         return bool(test == {"exists": False})
     ((name, operand),) = test.items() if isinstance(test, dict) else (("eq", test),)
-    return {
-        "eq": lambda: score == operand,
-        "gte": lambda: score >= operand,
-        "lte": lambda: score <= operand,
-        "ne": lambda: score != operand,
-        "in": lambda: score in operand,
-        "exists": lambda: operand,
-    }[name]()
+    if name == "exists":
+        return bool(operand)
+    if name == "in":
+        return score in operand
+    return {"eq": score == operand, "ne": score != operand, "gte": score >= operand, "lte": score <= operand}[str(name)]
