@@ -83,15 +83,15 @@ def _fields(model: type[BaseModel], but: set[str]) -> str:
 def _chapter(model: type[BaseModel]) -> str:
     ((name, only),) = model.model_fields.items()
     module = sys.modules[model.__module__]
-    word, inside = only.alias or name, [each for each in conditions() if each.__module__ == model.__module__]
-    parts = [f"## `{word}`\n", f"{model.__doc__}\n"]
-    if model is inside[0]:
+    together = [each for each in conditions() if each.__module__ == model.__module__]
+    parts = [f"## `{only.alias or name}`\n", f"{model.__doc__}\n"]
+    if model is together[0]:  # what stands in one module is told once
         parts.append(f"{(module.__doc__ or '').split('>>>')[0].strip()}\n")
     rows = [f"| `{each}` | {field.description or ''} | {_default(field)} |" for each, field in options(model)]
     if rows:
         parts += ["| option | meaning | default |", "|---|---|---|", *rows, ""]
     examples: tuple[Example, ...] = getattr(module, "EXAMPLES", ())
-    parts += [_example(each) for each in examples if len(inside) == 1 or f"{word}:" in each.segments]
+    parts += [_example(each) for each in examples if model is together[-1]]
     return "\n".join(parts)
 
 

@@ -1,8 +1,7 @@
 """`all`, `any`, `none`, `not`: and, or, nor, not.
 
 `all` that is false holds at least until the last of its false parts may change; `any` that is true at least until the
-last of
-its true parts; otherwise the earliest part decides (DESIGN.md 4).
+last of its true parts; otherwise the earliest part decides (DESIGN.md 4).
 
 >>> from engine.conditions.registry import AllOf
 >>> tea = {"event": "purchase", "where": {"items.category": "tea"}}
