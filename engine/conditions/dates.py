@@ -78,7 +78,7 @@ class AnniversaryTest(Document):
         length = self.within or self.before
         if length is None or None not in (self.within, self.before):
             raise mistake("anniversary", "anniversary needs one of two", _SIDES)
-        if length.longest() > _YEAR.longest():
+        if length.longest() > (_YEAR.longest() if length.months else 366 * DAY):
             name = "within" if self.before is None else "before"
             raise mistake("anniversary", f"{length} is longer than a year", "write P1Y or less", at=(name,))
         return self
@@ -201,7 +201,8 @@ def _anniversary(test: AnniversaryTest, zone: ZoneInfo | None) -> Callable[[Date
     within, before = test.within, test.before
 
     def spans(each: Date, t: int) -> Spans:
-        # No span is longer than a year: two years before that of t are all that it may lie in, two after what comes.
+        # No span is longer than a year, and the year is that of UTC: t may lie in those of two years before it, and
+        # the next one may be that of the second year after it.
         near = date.fromordinal(t // DAY + _EPOCH_DAY).year - each.wall.year
         found = []
         first = max(near - 2, 0 if within is not None else 1)
@@ -267,19 +268,16 @@ def _first_day(unit: Unit, number: int) -> int:
 
 @lru_cache(maxsize=_DATES_CACHED)
 def unit_spans(unit: Unit, number: int, zone: ZoneInfo | None) -> Spans:
-    """When the clocks show a day of this unit: one span, or several where clocks went back over midnight."""
+    """When the clocks show a day of this unit, in spans of one offset."""
     try:
         start, end = ((_first_day(unit, each) - _EPOCH_DAY) * DAY for each in (number, number + 1))
     except (ValueError, OverflowError):
         return ()
-    found: list[Span] = []
-    for begins, stops, offset in pieces(start - OFFSET_MAX, end + OFFSET_MAX, zone):
-        low, high = max(begins, start - offset), min(stops, end - offset)
-        if low < high:
-            if found and found[-1][1] == low:
-                low = found.pop()[0]
-            found.append((low, high))
-    return tuple(found)
+    found = [
+        (max(begins, start - offset), min(stops, end - offset))
+        for begins, stops, offset in pieces(start - OFFSET_MAX, end + OFFSET_MAX, zone)
+    ]
+    return tuple((low, high) for low, high in found if low < high)
 
 
 def attribute_words(test: AttributeTest) -> str:

@@ -204,6 +204,7 @@ def test_elsewhere_a_date_test_is_refused_in_so_many_words(rule: str, test: str)
         ("anniversary: {}", "anniversary", "needs one of two"),
         ("anniversary: {within: P7D, before: P7D}", "anniversary", "needs one of two"),
         ("anniversary: {within: P13M}", "anniversary.within", "longer than a year"),
+        ("anniversary: {before: P367D}", "anniversary.before", "longer than a year"),
         ("agp: P7D", "agp", "'ago'"),
     ],
 )
@@ -224,6 +225,50 @@ def test_a_date_test_may_look_back_further_than_the_journal() -> None:
 
 
 # Against a plain evaluation.
+
+
+@pytest.mark.parametrize(
+    ("zone", "test", "value", "at", "truth", "until"),
+    [
+        # A day of New York ends when it is the next one in UTC already; one of Apia begins when it is the one before.
+        ("America/New_York", {"calendar": {"unit": "day"}}, "2026-03-01", "2026-03-02T04:59:59.999Z", True,
+         "2026-03-02T05:00:00Z"),
+        ("America/New_York", {"calendar": {"unit": "year"}}, "2026-03-01", "2027-01-01T04:00:00Z", True,
+         "2027-01-01T05:00:00Z"),
+        ("Pacific/Apia", {"calendar": {"unit": "day"}}, "2026-03-01", "2026-02-27T00:00:00Z", False,
+         "2026-02-28T11:00:00Z"),
+        ("Pacific/Apia", {"calendar": {"unit": "day"}}, "2026-03-01", "2026-02-28T11:00:00Z", True,
+         "2026-03-01T11:00:00Z"),
+        # The 30 December that did not come lasts no time; what is dated on it lies in the day after.
+        ("Pacific/Apia", {"calendar": {"unit": "day"}}, "2011-12-30", "2011-12-30T09:59:59.999Z", False,
+         "2011-12-30T10:00:00Z"),
+        # A minute after midnight the clocks of St. John's went back to 23:01 of the day before.
+        ("America/St_Johns", {"calendar": {"unit": "day"}}, "2010-11-07", "2010-11-07T02:30:00Z", True,
+         "2010-11-07T02:31:00Z"),
+        ("America/St_Johns", {"calendar": {"unit": "day"}}, "2010-11-07", "2010-11-07T02:31:00Z", False,
+         "2010-11-07T03:30:00Z"),
+        ("America/St_Johns", {"calendar": {"unit": "day"}}, "2010-11-07", "2010-11-07T03:30:00Z", True,
+         "2010-11-08T03:30:00Z"),
+        # Anniversaries over the end of the year, by the zone's year and by that of UTC.
+        ("UTC", {"anniversary": {"within": "P7D"}}, "1990-12-28", "2026-01-03T23:59:59.999Z", True, "2026-01-04"),
+        ("UTC", {"anniversary": {"before": "P7D"}}, "1990-01-03", "2026-12-27T00:00:00Z", True, "2027-01-03"),
+        ("America/New_York", {"anniversary": {"within": "P1Y"}}, "1990-12-31T22:00:00", "2026-01-01T00:30:00Z", True,
+         "2030-01-01T03:00:00Z"),  # of the five that are looked at; early is allowed
+        ("Pacific/Apia", {"anniversary": {"within": "PT1H"}}, "1990-01-01", "2026-12-31T20:00:00Z", False,
+         "2027-12-31T11:00:00Z"),
+        # Of 29 February: the year 2100 has none.
+        ("UTC", {"anniversary": {"within": "P1D"}}, "2024-02-29", "2099-06-01T00:00:00Z", False, "2100-02-28"),
+        # A first day in the second of two equal hours is what it is.
+        ("Europe/Berlin", {"anniversary": {"within": "PT1H"}}, "2026-10-25T02:30:00+01:00", "2026-10-25T00:30:00Z",
+         False, "2026-10-25T01:30:00Z"),
+    ],
+)  # fmt: skip
+def test_a_verdict_and_how_long_it_holds(
+    zone: str, test: dict[str, Any], value: str, at: str, truth: bool, until: str
+) -> None:
+    contact = Contact(as_of=0, known_at=0, attributes={"d": [0, value]})
+    found = compiled(test, zone)(contact, parse_instant(at))
+    assert (found[0], format_instant(found[1])) == (truth, format_instant(parse_instant(until)))
 
 
 @dataclass(frozen=True)
