@@ -16,6 +16,7 @@ from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature, Intake, WindowLength
 from engine.conditions.instants import LAST_INSTANT, NEVER
 from engine.conditions.scope import Evaluate, Verdict
+from engine.conditions.spelling import did_you_mean
 from engine.conditions.values import Test, compile_values
 
 
@@ -84,7 +85,8 @@ def highest_asked(test: Test) -> int:
         several = isinstance(operand, list)
         for index, each in enumerate(operand if several else [operand]):
             if type(each) is not int or not 0 <= each <= COUNT_MAX:
-                hint = f"a count is a whole number from 0 to {COUNT_MAX}"
+                near = each.strip() if type(each) is str and each.strip().isdecimal() else None
+                hint = f"a count is a whole number from 0 to {COUNT_MAX}{did_you_mean(near)}"
                 raise mistake("count", f"{each!r} is not a count", hint, at=(name, index) if several else (name,))
             highest = max(highest, each if name in ("gte", "lt") else each + 1)
     return max(highest, 1)

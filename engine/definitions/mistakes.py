@@ -164,6 +164,10 @@ def _literal(value: Any, context: Any) -> Words:
     return f"{_quoted(value)} is not allowed here", hint
 
 
+def _characters(count: int) -> str:
+    return "1 character" if count == 1 else f"{count} characters"
+
+
 def _entries(count: int) -> str:
     return "1 entry" if count == 1 else f"{count} entries"
 
@@ -193,10 +197,10 @@ _WORDS: dict[str, Callable[[Any, Any], Words]] = {
     ),
     "string_too_short": lambda value, context: (
         "the text is empty" if not value else f"the text has less than {context['min_length']} characters",
-        f"write at least {context['min_length']}",
+        f"write at least {_characters(context['min_length'])}",
     ),
     "string_too_long": lambda value, context: (
-        f"the text has {len(value)} characters",
+        f"the text has {_characters(len(value))}",
         f"write at most {context['max_length']}",
     ),
     "literal_error": _literal,

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -98,17 +99,33 @@ def _too_deep(text: str) -> int | None:
     return None
 
 
+class _Alias(Exception):
+    """A name that stands for another value: with a few of them a short text becomes endless."""
+
+    def __init__(self, event: AliasEvent) -> None:
+        self.name = f"*{event.anchor}"
+        self.mark: Mark = event.start_mark.line + 1, event.start_mark.column + 1
+
+
+class _Composer(Composer):
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.parser.check_event(AliasEvent):
+            raise _Alias(self.parser.peek_event())
+        return super().compose_node(parent, index)
+
+
 def _compose(text: str, file: str) -> Texts:
     found: list[Read] = []
     lines = text.splitlines()
     try:
         yaml = YAML(typ="rt", pure=True)
-        alias = next((event for event in yaml.parse(StringIO(text)) if isinstance(event, AliasEvent)), None)
-        if alias is not None:
-            mark = alias.start_mark.line + 1, alias.start_mark.column + 1
-            return _refused(file, mark, f"*{alias.anchor}", "aliases (*name) are not allowed", "write the value out")
-        nodes = YAML(typ="rt", pure=True).compose_all(StringIO(text))
-        found.extend(_Reading(file).read(node) for node in nodes if node is not None)  # as far as they can be read
+        yaml.Composer = _Composer
+        # One by one, so that those before a mistake are kept; an empty one, as after a last ---, is none.
+        nodes = yaml.compose_all(StringIO(text))
+        found.extend(_Reading(file).read(node) for node in nodes if node is not None and node.value != "")
+    except _Alias as alias:
+        problem, hint = "aliases (*name) are not allowed", "write the value out"
+        return Texts(found, [DefinitionError("", shown(alias.name), problem, hint, file, *alias.mark)])
     except MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         line, column = (at.line, at.column) if at is not None else (0, 0)
@@ -166,6 +183,8 @@ class _Reading:
             return [self._plain(child, (*place, index)) for index, child in enumerate(node.value)]
         value = _scalar(node)
         if value is None:
+            if not node.value:  # nothing is where the next token stands: the key is what can be pointed at
+                mark = self._keys.get(place) or self._values[place[:-1]]
             self._wrong(place, node.value, NOTHING, NOTHING_HINT, mark)
         if isinstance(value, str) and not _whole(value):
             self._wrong(place, repr(value), "the text holds what is no character", "write whole characters", mark)
