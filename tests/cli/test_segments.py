@@ -187,6 +187,32 @@ def test_what_cannot_run_with_what_is_in_force_is_refused_whole(desk: Desk) -> N
 
 
 @pytest.mark.kafka
+def test_models_are_applied_with_the_segments_that_score_by_them(desk: Desk) -> None:
+    cuts = "{recency: [P1D, P2D, P3D, P4D], frequency: [2, 3, 4, 5], monetary: [1, 2, 3, 4]}"
+    shop = f"model: shop\nevent: purchase\namount: amount\ncuts: {cuts}\n"
+    desk.put("often", "segment: often\nwhen: {rfm: {model: shop, frequency: 5}}\n")
+    code, _, told = desk.run("apply", str(desk._folder))
+    assert code == 2
+    assert "rfm names the unknown model 'shop'" in told
+    desk.put("shop", shop)
+    assert desk.apply() == {"model:shop": ("created", 1), "often": ("created", 1)}
+    (desk._folder / "often.yaml").unlink()
+    desk.put("shop", shop.replace("amount: amount", "amount: amount\nmonetary: average"))
+    assert desk.apply() == {"model:shop": ("unchanged", 1)}
+    desk.put("shop", shop.replace("P4D", "P5D"))
+    assert desk.apply() == {"model:shop": ("changed", 2)}
+    _, out, _ = desk.run("list", "-o", "jsonl")
+    rows = [each for each in map(json.loads, out.splitlines()) if each["workspace"] == desk.workspace]
+    assert [(row["segment"], row["version"]) for row in rows] == [("model:shop", 2), ("often", 1)]
+    code, out, _ = desk.run("show", "model:shop", "--workspace", desk.workspace)
+    assert code == 0
+    assert "# version: 2\n" in out
+    assert "- P5D\n" in out
+    assert f"segments.{desk.workspace}.often" in topic_names(desk.kafka.brokers)
+    assert not [name for name in topic_names(desk.kafka.brokers) if "shop" in name]
+
+
+@pytest.mark.kafka
 def test_topics_of_segments_are_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMENT_ENGINE_SEGMENT_TOPICS_MAX", "0")
     desk.put("a", BUYERS)

@@ -91,3 +91,34 @@ def test_what_cannot_be_run_later_leaves_the_plan_and_is_told(bad: Record) -> No
         assert found.segment("default", "other") is not None
 
     started([good("good")], later)
+
+
+CUTS = {"recency": ["P1D", "P2D", "P3D", "P4D"], "frequency": [2, 3, 4, 5], "monetary": [1, 2, 3, 4]}
+SHOP = record("model:shop", {"model": "shop", "event": "purchase", "amount": "amount", "cuts": CUTS})
+SCORED = record("scored", {"segment": "scored", "when": {"rfm": {"model": "shop", "frequency": 5}}}, 1)
+
+
+def test_models_are_compiled_into_the_plan_and_are_no_segments() -> None:
+    def later(found: Definitions) -> None:
+        before = found.plan.fingerprint
+        found._take([record("model:shop", {**orjson.loads(SHOP.value or b"")["definition"], "monetary": "total"}, 2)])
+        found._compile()
+        assert (found.problem, found.plan.fingerprint != before) == ("", True)
+
+    found = started([SCORED, SHOP], later)
+    assert [segment.segment for segment, _ in found.segments()] == ["scored"]
+    assert found.plan.retired == {}
+
+
+def test_a_model_that_is_taken_away_while_it_is_in_use_leaves_the_plan_and_is_told() -> None:
+    def later(found: Definitions) -> None:
+        before = found.plan.fingerprint
+        found._take([Record(2, None, SHOP.key)])
+        found._compile()
+        assert "there is no model 'shop'" in found.problem
+        assert found.plan.fingerprint == before
+        found._take([Record(3, None, SCORED.key)])
+        found._compile()
+        assert (found.problem, found.segments()) == ("", [])
+
+    started([SHOP, SCORED], later)
