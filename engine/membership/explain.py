@@ -42,6 +42,8 @@ STEPS_MAX: Final = 2_000
 """Checks in a row that may change nothing before the search for a change ends: some ten milliseconds."""
 LEAF_STEPS_MAX: Final = 5_000
 """The same for all leaves of one explanation together."""
+FOLDED_MAX: Final = 20_000
+"""Facts that are taken anew only to find what a transition came from: a second of work or less."""
 NESTED_MAX: Final = 5
 """How deep segments in segments are explained."""
 
@@ -76,7 +78,8 @@ def explain(known: Known, segment: str, at: int | None = None, nested: int = 1) 
     if state is None or (not state.facts and state.known_at >= NEVER):
         raise UnknownContact(known.workspace, known.contact)
     t = max(known.clock, state.as_of) if at is None else at
-    return _Then(known, state, workspace, t).explain(planned, min(nested, NESTED_MAX))
+    then = _Then(known, state, workspace, t)
+    return then.explain(then.workspace.by_key[planned.key], min(nested, NESTED_MAX))
 
 
 class _Alone:
@@ -109,19 +112,23 @@ class _Then:
     """The contact at an instant: its state then, the transitions that are known to have led there, and the facts."""
 
     def __init__(self, known: Known, state: Contact, workspace: WorkspacePlan, t: int) -> None:
-        self.known, self.workspace, self.t = known, workspace, t
+        self.known, self.t = known, t
         self._steps = LEAF_STEPS_MAX
         self._explained: dict[int, Explanation] = {}
         key = store_key(known.workspace, known.contact)
-        taken = [fact for fact in known.history if fact.at <= t]
+        horizon = known.clock - known.journal_retention  # what is older may be gone at any time
+        kept = [fact for fact in known.history if fact.at > horizon]
+        taken = [fact for fact in kept if fact.at <= t]
         self.is_past = t < state.as_of
-        folded, self.transitions = _folded(known, key, state, taken, t)
+        self.transitions: list[Transition] = []
+        if self.is_past or len(taken) <= FOLDED_MAX:
+            self.contact, self.transitions = _folded(known, key, state, taken, t)
         if not self.is_past:
-            folded, since = _passed_on(known, key, state, t)
+            self.contact, since = _passed_on(known, key, state, t)
             self.transitions += since
-        self.contact = folded
+        self.workspace = workspace.for_contact(self.contact)
         self.facts = effective(taken)
-        older = max(0, state.facts - len(known.history))
+        older = max(0, state.facts - len(kept))
         self.basis = told.Basis("journal" if self.is_past else "state", len(taken), older)
 
     def explain(self, planned: PlannedSegment, nested: int) -> Explanation:

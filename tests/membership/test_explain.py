@@ -207,6 +207,20 @@ def test_nested_segments_are_explained_with_it() -> None:
     assert leaf_nodes(bare.rule)[0].nested is None
 
 
+def test_by_the_contacts_own_time_zone() -> None:
+    facts = [fact("2026-01-01", "contact_updated", timezone="America/New_York"), fact("2026-03-30T22:30Z", "purchase")]
+    text = "segment: month\ntimezone: contact\nwhen: {did: {event: purchase, within: P1M}}"
+    found = explained(text, facts)
+    [leaf] = leaf_nodes(found.rule)
+    assert leaf.next is not None
+    assert leaf.next.at == found.next.at == parse_instant("2026-04-30T22:30:00Z")
+    assert explained(text, facts[1:]).next.at == parse_instant("2026-04-30T22:30:00Z")
+    moscow = fact("2026-01-02", "contact_updated", timezone="Europe/Moscow")
+    assert explained(text, [facts[0], moscow, facts[1]]).next.at == parse_instant("2026-04-29T22:30:00Z")
+    past = explained(text, [*facts, fact("2026-05-03", "click")], at="2026-04-30T22:29:59.999Z")
+    assert (past.member, past.next.at) == (True, found.next.at)
+
+
 def test_what_happens_twice_in_a_rule_changes_at_once() -> None:
     rule = "{all: [{in_list: a}, {any: [{in_list: a}, {in_list: b}]}, {not: {in_list: c}}]}"
     found = explained(f"segment: s\nwhen: {rule}", [fact("2026-01-01", "click")])
