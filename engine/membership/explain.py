@@ -22,7 +22,7 @@ from engine.conditions.evidence import Leaf
 from engine.conditions.fact import Fact
 from engine.conditions.in_segment import InSegment
 from engine.conditions.instants import NEVER
-from engine.conditions.scope import Evaluate
+from engine.conditions.scope import Evaluate, Verdict
 from engine.definitions.near import near_segment
 from engine.membership import explanation as told
 from engine.membership.batch import Batch
@@ -179,12 +179,12 @@ class _Then:
 
     def _decided(self, planned: PlannedSegment, member: bool) -> tuple[told.Decision, list[str]]:
         """What decided, and what beside the rule would have to change for the answer to change."""
-        contact, workspace = self.contact, self.workspace
+        contact = self.contact
         if contact.known_at > self.t:
             return told.Decision("unknown", "no fact names the contact by then"), ["a fact would have to name it"]
         if not contact.facts and not contact.members and self.basis.older:
             return told.Decision("unknown", "the journal keeps none of the facts of then"), []
-        pinned = workspace.pins.get(self.known.contact, {}).get(planned.rank)
+        pinned = self._pinned(planned)
         closed = planned.gate is not None and not planned.gate(contact.consent)
         needed = ["the contact would have to be taken off exclude"] if pinned is False else []
         if closed:
@@ -280,15 +280,24 @@ class _Then:
         keys = {segment.key for segment in segments}
         contact.members = {key: entry for key, entry in contact.members.items() if key in keys}
         was = contact.is_member(planned.key)
-        due = _earliest(contact)
+        t, due = self.t, _earliest(contact)
         for _ in range(STEPS_MAX):
-            if due >= NEVER:
+            if due >= NEVER or (not was and self._own(planned, contact, t) == (False, NEVER)):
                 return told.Next(None)
             judge(self.workspace, contact, self.known.contact, segments, due)
             if contact.is_member(planned.key) is not was:
                 return told.Next(Instant(due))
-            due = _earliest(contact)
+            t, due = due, _earliest(contact)
         return told.Next(_instant(due), exact=due >= NEVER)
+
+    def _own(self, planned: PlannedSegment, contact: Contact, t: int) -> Verdict:
+        """The segment's answer without its group."""
+        pinned = self._pinned(planned)
+        return planned.answer(contact, t) if pinned is None else planned.pinned_answer(contact, pinned)
+
+    def _pinned(self, planned: PlannedSegment) -> bool | None:
+        """Whether the segment includes the contact by name (True), excludes it (False), or neither."""
+        return self.workspace.pins.get(self.known.contact, {}).get(planned.rank)
 
     def _needed_by(self, planned: PlannedSegment) -> list[PlannedSegment]:
         """The segment, those of its group, and all that these nest, in the order of judging."""
