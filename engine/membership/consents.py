@@ -44,7 +44,7 @@ def hear_again(
             contact.consent[channel] = [closing, 0]
     for fact in left:
         if not channels.isdisjoint(_channels(fact)):
-            _record(contact, fact, channels)
+            _record(contact, fact)
     return _touched(workspace, contact, before)
 
 
@@ -53,11 +53,11 @@ def _channels(fact: Fact) -> list[str]:
     return said[0] if said is not None else []
 
 
-def _record(contact: Contact, fact: Fact, channels: set[str] | None = None) -> None:
-    """Note one fact, of these channels only (None: of all)."""
+def _record(contact: Contact, fact: Fact) -> None:
+    """Note what one fact says, once or again."""
     said = consent_of(fact)
-    for channel in said[0] if said is not None else ():
-        if said is not None and (channels is None or channel in channels):
+    if said is not None:
+        for channel in said[0]:
             record_consent(contact, channel, fact.at, said[1])
 
 

@@ -73,8 +73,6 @@ def retract(
         batch.unmet += 1
         return NOTHING
     gone = [each for each in counting(earlier) if each.id == named and each.type != RETRACTION]
-    if not gone:
-        return NOTHING
     before, after = effective(earlier), effective(facts)
     mended = _touched(workspace, contact, gone)
     _settle(contact, mended, before, after, as_of, horizon)

@@ -16,7 +16,7 @@ from engine.conditions.profile import attribute_reader
 from engine.conditions.scope import Scope, Verdict
 from engine.conditions.scoring import Scoring
 from engine.conditions.values import where_identity
-from engine.conditions.zones import ATTRIBUTE, UTC_CALENDAR, Calendar
+from engine.conditions.zones import UTC_CALENDAR, Calendar
 from engine.definitions.document import Segment
 from engine.membership.gate import gate_of
 
@@ -63,8 +63,6 @@ class PlannedSegment:
     def _compile(self, calendar: Calendar, features: dict[int, Feature], models: Mapping[str, Scoring]) -> None:
         document = self.document
         self.scope = Scope(calendar, features, lambda name: segment_key(document.workspace, name), models=models)
-        if calendar.own:
-            self.scope.attributes.add(ATTRIBUTE)
         self.rule = _nobody if document.when is None else document.when.compile(self.scope)
 
     def answer(self, contact: Contact, t: int) -> Verdict:

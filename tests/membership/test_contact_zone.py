@@ -207,6 +207,28 @@ def test_known_and_nested_segments_follow() -> None:
     ]
 
 
+def test_deadlines_of_what_is_not_counted_go_by_the_zone_too() -> None:
+    old = "segment: old\ntimezone: contact\nwhen: {known: {for: P1M}}"
+    facts = [lives(BOUGHT, zone, zone) for zone in ENDS]
+    found = driver.given(old, facts).at("2026-06-01")
+    assert {row["contact"]: row["at"] for row in found.transitions} == ENDS
+
+
+def test_contacts_of_two_zones_are_judged_by_the_same_fact_differently() -> None:
+    segment = "segment: old\ntimezone: contact\nwhen: {all: [{known: {for: P1M}}, {did: {event: click}}]}"
+    facts = [lives(BOUGHT, zone, zone) for zone in ("America/New_York", "Europe/Moscow", "UTC")]
+    facts += [fact("2026-04-30", "click", zone) for zone in ("UTC", "Europe/Moscow", "America/New_York")]
+    assert driver.given(segment, facts).at().members("old") == {"Europe/Moscow"}
+
+
+def test_the_move_is_an_event_like_any_other() -> None:
+    count = "segment: moved\nwhen: {did: {event: contact_updated, count: 2}}"
+    facts = [lives("2026-01-01", "Europe/Moscow"), lives("2026-01-02", "Asia/Tokyo")]
+    assert driver.given(f"{MONTH}\n---\n{count}", facts).at().members("moved") == {"c-1"}
+    own = count.replace("\n", "\ntimezone: contact\n", 1).replace("count: 2", "count: 2, within: P1M")
+    assert driver.given(f"{MONTH}\n---\n{own}", facts).at().members("moved") == {"c-1"}
+
+
 def test_not_before_is_told_by_the_zone() -> None:
     facts = [lives("2026-01-01", "Europe/Moscow"), fact(BOUGHT, "purchase")]
     assert driver.given(MONTH, facts).at().of("month")[0]["not_before"] == ENDS["Europe/Moscow"]
