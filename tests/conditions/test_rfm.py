@@ -113,6 +113,23 @@ def test_months_go_by_the_segment_s_calendar() -> None:
     assert told == ["enter s 2026-01-31T20:00:00.000Z event", "exit s 2026-02-28T20:00:00.000Z clock"]
 
 
+def test_months_may_go_by_each_contact_s_own_calendar() -> None:
+    text = scored("recency: 5", timezone="contact").replace("P30D, P60D, P90D, P180D", "P1M, P2M, P3M, P1Y")
+    # 21:00 in New York on 30 January, and there to 28 February; by UTC it was the 31st.
+    facts = [fact("2026-01-01", "contact_updated", timezone="America/New_York"), fact("2026-01-31T02:00Z", "purchase")]
+    assert given(text, facts).at("2026-04-01").told()[1:] == ["exit s 2026-03-01T02:00:00.000Z clock"]
+    moved = [*facts, fact("2026-02-10", "contact_updated", timezone="UTC")]
+    assert given(text, moved).at("2026-04-01").told()[1:] == ["exit s 2026-02-28T02:00:00.000Z clock"]
+
+
+def test_a_retracted_purchase_counts_nowhere() -> None:
+    facts = [bought("2026-02-01", 100, named="a"), bought("2026-05-01", 300, named="b")]
+    gone = [*facts, fact("2026-05-02", "event_retracted", id="b")]
+    assert [score_of(name, gone) for name in ("recency", "frequency", "monetary")] == [2, 1, 3]
+    gone.append(fact("2026-05-03", "event_retracted", id="a"))
+    assert [score_of(name, gone) for name in ("recency", "frequency", "monetary")] == [None] * 3
+
+
 def test_a_month_that_is_shorter_than_the_cut_before_it_costs_its_point_first() -> None:
     text = "\n---\n".join(
         [PLAIN, *(f"segment: s{n}\nwhen: {{rfm: {{model: shop, recency: {n}}}}}" for n in range(1, 6))]
