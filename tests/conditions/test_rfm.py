@@ -340,5 +340,8 @@ def _holds(test: Any, score: int | None) -> bool:
     if name == "exists":
         return bool(operand)
     if name == "in":
-        return score in operand
-    return {"eq": score == operand, "ne": score != operand, "gte": score >= operand, "lte": score <= operand}[str(name)]
+        return score in list(operand)
+    holds: dict[str, bool] = {"eq": score == operand, "ne": score != operand}
+    if name in holds:
+        return holds[name]
+    return score >= int(operand) if name == "gte" else score <= int(operand)
