@@ -165,12 +165,6 @@ class ContactFeature(Feature):
     def add(self, value: Any, fact: Fact, role: int, as_of: int) -> Any:
         return value
 
-    def older(self, value: Any, horizon: int) -> Any:
-        return value
-
-    def fold(self, facts: Iterable[Fact], as_of: int, value: Any = None) -> Any:
-        return value
-
     def mend(self, value: Any, before: list[Fact], after: list[Fact], as_of: int) -> Any:
         return value
 

@@ -137,7 +137,7 @@ class Held(Document):
         """The updates of the attribute since it has met the test; the last one where it does not."""
         feature = MetSince(self.held.path, self.held.is_)
         found: list[Fact] = []
-        was_met = feature.met_unset
+        was_met = False
         for fact in facts:
             if feature.intakes[0].takes(fact):
                 met = feature.meets(fact.properties.get(feature.name))

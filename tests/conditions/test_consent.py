@@ -96,6 +96,7 @@ def test_a_channel_has_a_name_of_its_own() -> None:
     long = "x" * 64
     assert last_word([said("opt_in", channel=long)], long) == "granted"
     assert last_word([said("opt_in", channel="Email")], "email") == "unknown"
+    assert last_word([said("opt_out", channel=long + "y")], long) == "revoked"  # what is longer is cut
 
 
 def test_each_fact_is_judged_at_its_instant_with_its_cause() -> None:
@@ -239,6 +240,7 @@ def test_condition_and_gate_say_what_the_facts_say_in_any_order(found: list[tupl
         ([said("opt_in", 2, "sms", named="a")], []),
         ([said("opt_in", 2, "email", named="a"), said("opt_out", 3, "email", named="b")], ["b"]),
         ([said("opt_in", 2, "email", named="a"), said("opt_out", 2, named="b"), said("opt_in", 2, named="c")], ["b"]),
+        ([said("opt_out", 2, "email", named="a"), said("opt_in", 3, named="b")], ["b"]),
         ([said("opt_in", 2, "email", named="a"), said("opt_in", 2, named="b")], ["a", "b"]),
         ([said("opt_in", 2, named="a"), said("consent", 3, "email", named="b", status="x")], ["a"]),
         ([said("opt_in", 2, "email", named="a"), said("opt_out", 9, "email", named="later")], ["a"]),

@@ -154,6 +154,9 @@ def test_conditions_of_one_path_and_test_share_one_feature() -> None:
     segments = [segment("trial", for_, name=name) for name, for_ in (("a", "P7D"), ("b", "{lt: P1M}"))]
     segments.append(segment("{eq: trial}", name="c", zone="Europe/Moscow"))
     assert len(given("\n---\n".join(segments), []).replay().partition.plan.workspace("default").features) == 1
+    other = [segment("paid", name="d"), segment("trial", path="plan", name="e")]
+    scene = given("\n---\n".join([segments[0], *other]), [became("2026-01-01", "trial")])
+    assert scene.at("2026-02-01").told(None) == ["enter a 2026-01-08T00:00:00.000Z clock"]
 
 
 def test_a_value_is_tested_as_profile_tests_it() -> None:
@@ -162,8 +165,8 @@ def test_a_value_is_tested_as_profile_tests_it() -> None:
         segment("{starts_with: '118059'}", "PT1H"),
         "segment: now\nwhen: {profile: {status: {starts_with: '118059'}}}",
     )
-    seen = given(f"{held}\n---\n{now}", [became("2026-01-01", 2**70)]).at("2026-01-02")
-    assert seen.members("s") == seen.members("now") == {"c-1"}
+    seen = given(f"{held}\n---\n{now}", [fact("2026-01-01", "click"), became("2026-01-05", 2**70)]).at("2026-02-01")
+    assert seen.told() == ["enter now 2026-01-05T00:00:00.000Z event", "enter s 2026-01-05T01:00:00.000Z clock"]
 
 
 def taken_back(name: str, at: str = "2026-01-20") -> Row:
@@ -235,6 +238,28 @@ def test_a_late_update_leaves_what_began_before_the_journal() -> None:
         assert [each.change for each in replay.take(line_of(became("2026-05-02", late)))] == ends
     enters = [row["at"] for row in rows(replay.until(parse_instant("2026-06-01")))]
     assert enters == ["2026-05-10T00:00:00.000Z"]
+
+
+def test_a_late_repetition_leaves_a_break_before_the_journal() -> None:
+    facts = [fact(BEFORE, "click"), became("2026-01-02", "paid"), became("2026-05-20", "trial")]
+    replay = remembering(segment("{ne: paid}"), [*facts, fact("2026-05-25", "click")])
+    replay.take(line_of(became("2026-05-23", "trial")))
+    assert [row["at"] for row in rows(replay.until(parse_instant("2026-06-01")))] == ["2026-05-27T00:00:00.000Z"]
+
+
+@pytest.mark.parametrize("millis", [999, 1000, 1001])
+@pytest.mark.parametrize("test", ["trial", "{ne: paid}"])
+def test_an_update_that_the_journal_has_just_lost_or_has_still(test: str, millis: int) -> None:
+    # The clock is a second behind: thirty days and a second later the update is no longer kept.
+    later = format_instant(parse_instant("2026-01-31T00:00:00Z") + millis)
+    facts = [fact(BEFORE, "click"), became(BEFORE, "trial"), fact(later, "click")]
+    new = remembering(LEFT, facts)
+    new.apply(documents(segment(test))[0])
+    assert new.members("s") == {"c-1"}
+    old = remembering(segment(test), facts)
+    assert old.members("s") == {"c-1"}
+    old.take(line_of(became("2026-01-30", "trial")))
+    assert old.members("s") == {"c-1"}
 
 
 def test_a_late_update_leaves_a_break_before_the_journal() -> None:
@@ -333,8 +358,16 @@ def test_verdict_and_until_are_those_of_the_definition(
                 assert truth(found, test, length, less, until) is not now, "until is the very instant of the change"
 
 
-EVERY = documents("\n---\n".join(segment(test, "P5D", name=f"s{number}") for number, test in enumerate(TESTS)))
-steps = st.lists(st.tuples(st.integers(0, 12 * 24), st.sampled_from([*VALUES, "click"])), min_size=2, max_size=10)
+EVERY = documents(
+    "\n---\n".join(
+        segment(test, f"P{days}D", name=f"s{number}-{days}") for number, test in enumerate(TESTS) for days in (5, 25)
+    )
+)
+steps = st.lists(
+    st.tuples(st.sampled_from([0, 1, 30, 200, 35 * 24]), st.sampled_from([*VALUES, "click", "click"])),
+    min_size=2,
+    max_size=10,
+)
 lates = st.lists(st.tuples(st.integers(1, 29 * 24), st.sampled_from(VALUES)), min_size=1, max_size=3)
 
 

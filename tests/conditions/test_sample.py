@@ -181,8 +181,7 @@ def test_mistakes_are_told(options: str, said: str) -> None:
 def test_a_share_has_one_canonical_form() -> None:
     forms = [canonical(documents(f"segment: s\nwhen: {{sample: {{percent: {each}, salt: x}}}}")[0]) for each in
              ("10", "10.0", "1e1", "10.000")]  # fmt: skip
-    assert all(form == forms[0] for form in forms)
-    assert str(forms[0]["when"]) == "{'sample': {'percent': 10, 'salt': 'x'}}"
+    assert {str(form["when"]) for form in forms} == {"{'sample': {'percent': 10, 'salt': 'x'}}"}
 
 
 def test_the_docstring_says_what_is_true() -> None:
