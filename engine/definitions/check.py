@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from engine.conditions.instants import DAY, Duration
 from engine.conditions.known import Known
@@ -67,7 +67,7 @@ def together(
     for segment in segments:
         errors += _pinned_both_ways(segment)
         if known is not None:
-            errors += _unknown(segment, known.get(segment.workspace, []))
+            errors += _unknown(segment, known[segment.workspace])
     for workspace in sorted({segment.workspace for segment in segments}):
         inside = [segment for segment in by_key.values() if segment.workspace == workspace]
         errors += _equal_priorities(inside)
@@ -89,12 +89,30 @@ def _place(definition: Definition, place: Place) -> str:
     return f" ({where})" if where else ""
 
 
-def _by_workspace(definitions: Sequence[Definition], besides: Collection[Key]) -> dict[str, list[str]]:
-    """Ids by workspace, in order; those of models with their prefix."""
-    found: dict[str, set[str]] = {}
+class _Known:
+    """The ids of one workspace, of segments or of models."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self.ids = set(ids)
+        self._hints: dict[str, str] = {}
+
+    def hint(self, name: str) -> str:
+        """What may be meant by an id that is not among them; looked for once, as many may name what is missing."""
+        if name not in self._hints:
+            near = near_name(name, self.ids)
+            known = ", ".join(sorted(self.ids)[:NAMED_MAX])
+            rest = f" and {len(self.ids) - NAMED_MAX} more" if len(self.ids) > NAMED_MAX else ""
+            self._hints[name] = (f"Did you mean {near!r}? " if near else "") + f"Known here: {known}{rest}"
+        return self._hints[name]
+
+
+def _by_workspace(definitions: Sequence[Definition], besides: Collection[Key]) -> dict[str, tuple[_Known, _Known]]:
+    """The segments and models of each workspace."""
+    found: dict[str, tuple[set[str], set[str]]] = {}
     for workspace, name in (*(each.key for each in definitions), *besides):
-        found.setdefault(workspace, set()).add(name)
-    return {workspace: sorted(names) for workspace, names in found.items()}
+        segments, models = found.setdefault(workspace, (set(), set()))
+        (models if name.startswith(PREFIX) else segments).add(name.removeprefix(PREFIX))
+    return {workspace: (_Known(segments), _Known(models)) for workspace, (segments, models) in found.items()}
 
 
 def _used_twice(definitions: Sequence[Definition]) -> Iterator[DefinitionError]:
@@ -126,24 +144,16 @@ def _pinned_both_ways(segment: Segment) -> Iterator[DefinitionError]:
             yield _error(segment, ("exclude", index), problem, "take it out of one of them")
 
 
-def _unknown(segment: Segment, known: Sequence[str]) -> Iterator[DefinitionError]:
+def _unknown(segment: Segment, known: tuple[_Known, _Known]) -> Iterator[DefinitionError]:
     """What a segment names and nobody knows in its workspace."""
-    names = set(known)
-    segments = [name for name in known if not name.startswith(PREFIX)]
+    segments, models = known
     for _, place, other in needed(segment):
-        if other not in names:
-            yield _error(segment, place, f"in_segment names the unknown segment {other!r}", _hint(other, segments))
-    models = [name.removeprefix(PREFIX) for name in known if name.startswith(PREFIX)]
+        if other not in segments.ids:
+            yield _error(segment, place, f"in_segment names the unknown segment {other!r}", segments.hint(other))
     for place, model in named_models(segment):
-        if f"{PREFIX}{model}" not in names:
-            hint = _hint(model, models) if models else "There is none; write it as a document with model: some-id"
+        if model not in models.ids:
+            hint = models.hint(model) if models.ids else "There is none; write it as a document with model: some-id"
             yield _error(segment, place, f"rfm names the unknown model {model!r}", hint)
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    near = near_name(name, known)
-    rest = f" and {len(known) - NAMED_MAX} more" if len(known) > NAMED_MAX else ""
-    return (f"Did you mean {near!r}? " if near else "") + f"Known here: {', '.join(known[:NAMED_MAX])}{rest}"
 
 
 def _equal_priorities(segments: Sequence[Segment]) -> Iterator[DefinitionError]:

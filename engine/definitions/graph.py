@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from engine.conditions.boolean import AllOf, AnyOf, NoneOf, Not
 from engine.conditions.in_segment import InSegment
-from engine.conditions.rfm import RfmOptions
+from engine.conditions.rfm import Rfm
 from engine.definitions.document import Segment
-from engine.definitions.source import Place, parts
+from engine.definitions.source import Place
+
+_TREES = {AllOf: "all", AnyOf: "any", NoneOf: "none"}
 
 
 class Need(NamedTuple):
@@ -40,20 +43,32 @@ class Cycle(ValueError):
 
 def needed(segment: Segment) -> list[Need]:
     """The segments that the rule asks for by `in_segment`, each with the place of its id, by id."""
-    found = parts(segment.when, ("when",))
     needs = [
-        Need(segment.segment, (*place, "in_segment"), part.in_segment)
-        for place, part in found
-        if isinstance(part, InSegment)
+        Need(segment.segment, (*place, "in_segment"), leaf.in_segment)
+        for place, leaf in _leaves(segment.when, ("when",))
+        if isinstance(leaf, InSegment)
     ]
     return sorted(needs, key=lambda need: need.other)
 
 
 def named_models(segment: Segment) -> Iterator[tuple[Place, str]]:
     """Every model that the rule scores by, with the place of its id."""
-    for place, part in parts(segment.when, ("when",)):
-        if isinstance(part, RfmOptions):
-            yield (*place, "model"), part.model
+    for place, leaf in _leaves(segment.when, ("when",)):
+        if isinstance(leaf, Rfm):
+            yield (*place, "rfm", "model"), leaf.rfm.model
+
+
+def _leaves(part: Any, place: Place) -> Iterator[tuple[Place, Any]]:
+    """The conditions of a rule that are not made of others, each with its place."""
+    if isinstance(part, Not):
+        yield from _leaves(part.not_, (*place, "not"))
+        return
+    kind = _TREES.get(type(part))
+    if kind is None:
+        yield place, part
+        return
+    for index, child in enumerate(getattr(part, kind)):
+        yield from _leaves(child, (*place, kind, index))
 
 
 def judging_order(segments: Sequence[Segment]) -> list[Segment]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, PrivateAttr
@@ -124,14 +125,20 @@ class Written(Document):
         self._source = source
 
 
+@lru_cache(maxsize=256)
+def _fields(document: type[BaseModel]) -> tuple[tuple[str, str], ...]:
+    """The fields of a kind of document, each with the key that people write."""
+    return tuple((name, field.alias or name) for name, field in document.model_fields.items())
+
+
 def parts(part: Any, place: Place, skip: tuple[type, ...] = ()) -> Iterator[tuple[Place, Any]]:
     """A part of a document and all that it is made of, each with its place; nothing of the types in `skip`."""
     if part is None or isinstance(part, skip):
         return
     yield place, part
     if isinstance(part, BaseModel):
-        for name, about in type(part).model_fields.items():
-            yield from parts(getattr(part, name), (*place, about.alias or name), skip)
+        for name, written in _fields(type(part)):
+            yield from parts(getattr(part, name), (*place, written), skip)
     elif isinstance(part, list):
         for index, child in enumerate(part):
             yield from parts(child, (*place, index), skip)

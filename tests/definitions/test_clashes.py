@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.definitions import DefinitionError, DefinitionErrors, check, load_folder, parse_segment, read_segment
-from engine.definitions.reading import parse_segments, read_folder
+from engine.definitions.reading import parse_definitions, parse_segments, read_folder
 from tests.driver import command
 
 NESTED = "segment: {}\nwhen: {{in_segment: {}}}"
@@ -113,6 +113,25 @@ def test_without_a_text_the_id_leads_to_the_definition() -> None:
     with pytest.raises(DefinitionErrors) as caught:
         check([read_segment(document, "default/a version 3")])
     assert str(caught.value).startswith("default/a version 3: when.any[0].in_segment: in_segment names")
+
+
+def test_a_clash_with_what_is_in_force_names_both_places() -> None:
+    in_force = {"segment": "b", "group": {"name": "g", "priority": 1}, "include": ["x"]}
+    new = parse_segment("segment: c\ninclude: [x]\ngroup:\n  name: g\n  priority: 1", "c.yaml")
+    with pytest.raises(DefinitionErrors) as caught:
+        check([new, read_segment(in_force, "default/b version 3")])
+    told = "c.yaml:5:13: group.priority: group 'g' already has a segment of priority 1: b (default/b version 3)"
+    assert str(caught.value).startswith(told)
+
+
+def test_a_model_of_long_recency_is_no_long_window() -> None:
+    cuts = "{recency: [P1D, P2D, P3D, P500D], frequency: [1, 2, 3, 4], monetary: [1, 2, 3, 4]}"
+    model = f"model: m\nevent: a\namount: b\nwithin: P400D\ncuts: {cuts}"
+    check(*parse_definitions(model, "m.yaml"))
+    with pytest.raises(DefinitionErrors, match=r"m\.yaml:4:9: within: the window P401D is longer than the journal"):
+        check(*parse_definitions(model.replace("P400D", "P401D"), "m.yaml"))
+    with pytest.raises(DefinitionErrors, match=r"m\.yaml:7:8: model: the id 'm' is used twice.* \(m.yaml:1:8\)"):
+        check(*parse_definitions(f"{model}\n---\n{model}", "m.yaml"))
 
 
 def test_where_it_stands_is_no_part_of_what_a_definition_means() -> None:
