@@ -16,7 +16,7 @@ from engine.conditions.rfm import Rfm
 from engine.definitions.document import Segment
 from engine.definitions.source import Place
 
-_TREES = {AllOf: "all", AnyOf: "any", NoneOf: "none"}
+_TREES: dict[type, str] = {AllOf: "all", AnyOf: "any", NoneOf: "none"}
 
 
 class Need(NamedTuple):
