@@ -10,12 +10,16 @@ from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from engine.api.peers import Peers, Unanswered
+from engine.conditions.instants import parse_instant
 from engine.definitions import Segment, canonical
 from engine.definitions.describing import describe
+from engine.membership.explain import NESTED_MAX
+from engine.membership.explanation import from_json
+from engine.membership.telling import tell
 from engine.worker.engine import NotHere
 
 if TYPE_CHECKING:
@@ -53,10 +57,12 @@ def create_app(engine: SegmentEngine, peers: Peers) -> Starlette:
         Route("/ready", faces.ready),
         Route("/metrics", faces.metrics),
         Route("/contacts", faces.contact),
+        Route("/contacts/{contact:path}/segments/{segment}/explanation", faces.explanation),
         Route("/contacts/{contact:path}", faces.contact),
         Route("/segments", faces.segments),
         Route("/segments/{segment}", faces.segment),
         Route("/segments/{segment}/members", faces.members),
+        Route("/segments/{segment}/explanation", faces.explanation),
     ]
     handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
         Refused: _refused,
@@ -104,6 +110,26 @@ class Faces:
         if found is None:
             raise Refused(404, "unknown_contact", f"No fact names the contact {contact!r} in workspace {workspace}.")
         return Answer(found)
+
+    async def explanation(self, request: Request) -> Response:
+        """Why a contact is in a segment or is not: `/contacts/{id}/segments/{segment}/explanation`, or
+        `/segments/{segment}/explanation?contact=` for ids that a URL's path would change; as JSON or as text."""
+        query = request.query_params
+        contact = request.path_params.get("contact", query.get("contact", ""))
+        workspace, segment = query.get("workspace", "default"), request.path_params["segment"]
+        if not contact:
+            raise Refused(400, "no_contact", "Name the contact: /segments/{segment}/explanation?contact={id}.")
+        at, nested, as_text = _instant(query.get("at")), _nested(query.get("nested")), _wants_text(request)
+        if _own(request):
+            try:
+                status, found = await self._peers.own_explanation(workspace, contact, segment, at, nested)
+            except NotHere as error:
+                raise Unanswered([error.number], "is not run by this worker") from error
+        else:
+            status, found = await self._peers.explanation(workspace, contact, segment, at, nested)
+        if status != 200:
+            raise Refused(status, found["error"], found["detail"])
+        return PlainTextResponse(tell(from_json(found)) + "\n") if as_text else Answer(found)
 
     async def segments(self, request: Request) -> Response:
         """The definitions in force, of one workspace if asked so."""
@@ -153,6 +179,31 @@ def _row(segment: Segment, version: int) -> dict[str, Any]:
 def _own(request: Request) -> bool:
     """Whether another worker asks, and only this worker's own partitions are meant."""
     return request.query_params.get("own") == "true"
+
+
+def _instant(text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_instant(text)
+    except ValueError as error:
+        raise Refused(400, "bad_at", f"at: {error}. Write an RFC 3339 instant such as 2026-05-01T10:00:00Z.") from None
+
+
+def _nested(text: str | None) -> int:
+    if text is None:
+        return 1
+    if text not in map(str, range(NESTED_MAX + 1)):
+        raise Refused(400, "bad_nested", f"nested is a whole number from 0 to {NESTED_MAX}, not {text[:40]!r}.")
+    return int(text)
+
+
+def _wants_text(request: Request) -> bool:
+    wanted = request.query_params.get("format")
+    if wanted is not None:
+        if wanted not in ("json", "text"):
+            raise Refused(400, "bad_format", f"format is json or text, not {wanted[:40]!r}.")
+        return wanted == "text"
+    accepted = request.headers.get("accept", "")
+    return "text/plain" in accepted and "json" not in accepted
 
 
 def _limit(text: str | None) -> int:

@@ -10,9 +10,12 @@ from collections.abc import Iterable
 from heapq import merge
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import httpx
 
+from engine.conditions.instants import format_instant
+from engine.membership.explanation import Unknown, UnknownContact, UnknownSegment, as_json
 from engine.worker.engine import NotHere
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 2.0
 CONTACT_SECONDS: Final = 5.0
 """One look into a store; a busy worker's event loop may hold it up for a batch."""
+EXPLANATION_SECONDS: Final = 15.0
+"""One contact's whole journal taken anew: a second for some ten thousand facts."""
+UNKNOWN: Final[dict[type[Unknown], str]] = {UnknownSegment: "unknown_segment", UnknownContact: "unknown_contact"}
 MEMBERS_SECONDS: Final = 60.0
 """A page of members of a small segment reads every contact of the owner's partitions: some microseconds each."""
 CONNECTIONS_MAX: Final = 32
@@ -60,6 +66,35 @@ class Peers:
         question = {"id": contact, "workspace": workspace}
         status, found = await self._ask(url, "/contacts", question, CONTACT_SECONDS, [number])
         return None if status == 404 else found
+
+    async def explanation(
+        self, workspace: str, contact: str, segment: str, at: int | None, nested: int
+    ) -> tuple[int, dict[str, Any]]:
+        """The explanation in plain JSON with status 200, from whoever runs the contact's partition; with 404 the error
+        for what is unknown. `at` in milliseconds, None for now. Raises Unanswered."""
+        try:
+            return await self.own_explanation(workspace, contact, segment, at, nested)
+        except NotHere as elsewhere:
+            number, url = elsewhere.number, elsewhere.url
+        if url is None:
+            raise Unanswered([number], "no worker is known to run it; it may be moving")
+        question = {"contact": contact, "workspace": workspace, "nested": str(nested)}
+        if at is not None:
+            question["at"] = format_instant(at)
+        path = f"/segments/{quote(segment, safe='')}/explanation"
+        status, found = await self._ask(url, path, question, EXPLANATION_SECONDS, [number])
+        if not isinstance(found, dict) or found.get("error", "unknown_segment") not in UNKNOWN.values():
+            raise Unanswered([number], f"what answers at {url} is not a worker of this version")
+        return status, found
+
+    async def own_explanation(
+        self, workspace: str, contact: str, segment: str, at: int | None, nested: int
+    ) -> tuple[int, dict[str, Any]]:
+        """The same from this worker's own partitions. Raises NotHere."""
+        try:
+            return 200, as_json(await self._engine.explanation(workspace, contact, segment, at, nested))
+        except Unknown as error:
+            return 404, {"error": UNKNOWN[type(error)], "detail": str(error)}
 
     async def members(self, workspace: str, segment: str, after: str, limit: int) -> tuple[list[str], str | None]:
         """At most `limit` ids of members after the id `after`, of all partitions, in the order of their bytes.

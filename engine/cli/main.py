@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "events": "Publish events.",
     "members": "The members of a segment.",
     "contact": "One contact's state and segments.",
+    "explain": "Why a contact is in a segment or not.",
     "watch": "Transitions as they happen.",
     "replay": "Facts from a file to transitions, without a broker.",
     "recount": "The batch proof: raw events to members and transitions, compared.",

@@ -56,25 +56,31 @@ def command(ctx: click.Context, folder: str, events: str, definitions: str | Non
     MAX_EVENT_BYTES count here too.
     """
     from engine.cli.folders import definitions_in
-    from engine.membership.replay import Replay
 
     settings = settings_of(ctx)
-    end = None if until is None else _instant(until, "--until")
+    end = None if until is None else instant_of(until, "--until")
     found = definitions_in(folder, settings)
     changes = [] if definitions is None else read_changes(definitions, found, settings)
-    replay = Replay(
-        *found, grace=settings.grace, dedup=settings.dedup, skew=settings.skew,
-        journal_retention=settings.journal_retention, max_event_bytes=settings.max_event_bytes,
-    )  # fmt: skip
+    replay = replay_of(found, settings)
     published = 0
     with reader_may_leave():
-        for transitions in _run(replay, events, changes, end, settings):
+        for transitions in play(replay, events, changes, end, settings):
             published += len(transitions)
             _write(transitions)
     _tell(replay, published, changes)
 
 
-def _run(
+def replay_of(found: Documents, settings: Settings) -> Replay:
+    """The core with these definitions in force and no fact taken."""
+    from engine.membership.replay import Replay
+
+    return Replay(
+        *found, grace=settings.grace, dedup=settings.dedup, skew=settings.skew,
+        journal_retention=settings.journal_retention, max_event_bytes=settings.max_event_bytes,
+    )  # fmt: skip
+
+
+def play(
     replay: Replay, events: str, changes: list[Change], end: int | None, settings: Settings
 ) -> Iterator[list[Transition]]:
     """What follows from each line, in order. Changes are taken off the front of `changes` when their instant comes."""
@@ -141,7 +147,8 @@ def _tell(replay: Replay, published: int, left: Sequence[Change]) -> None:
         print(f"{len(left)} changes of definitions lie after the clock's end and were not made", file=sys.stderr)
 
 
-def _instant(text: object, where: str) -> int:
+def instant_of(text: object, where: str) -> int:
+    """Milliseconds of an RFC 3339 text. Raises UserError with `where` it stands."""
     from engine.conditions.instants import parse_instant
 
     try:
@@ -179,7 +186,7 @@ def _read_change(line: bytes, where: str, number: int) -> Change:
         raise UserError(
             f"{where}: a line has at, and one of apply and delete; this one has {', '.join(entry) or 'nothing'}."
         )
-    at = _instant(entry["at"], f"{where}: at")
+    at = instant_of(entry["at"], f"{where}: at")
     if "delete" in entry:
         named = entry["delete"]
         if not isinstance(named, str) or not named:

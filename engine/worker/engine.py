@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 
 from engine.conditions.instants import NEVER
+from engine.membership.explanation import Explanation, UnknownContact
 from engine.state.contacts import Memory
 from engine.state.store import bound_block_cache
 from engine.worker.clients import close_quietly, reader
@@ -22,7 +23,7 @@ from engine.worker.intake import Intake
 from engine.worker.metrics import Metrics
 from engine.worker.partition import PartitionLoop, Shared
 from engine.worker.preflight import Cluster
-from engine.worker.query import list_members, place, show_contact
+from engine.worker.query import explain_contact, list_members, near_contacts, place, show_contact
 from engine.worker.roster import Roster
 from engine.worker.settings import Settings
 from engine.worker.units import Agents
@@ -256,6 +257,21 @@ class SegmentEngine:
         if loop is None or loop.state != "running" or loop.store is None:
             raise NotHere(number, self.roster.owner_of(number))
         return show_contact(loop.store, self.definitions.plan, workspace, contact)
+
+    async def explanation(
+        self, workspace: str, contact: str, segment: str, at: int | None = None, nested: int = 1
+    ) -> Explanation:
+        """Why a contact is in a segment or is not, now or at `at` (ms). Raises NotHere, and Unknown with near names."""
+        number = self.partition_of(workspace, contact)
+        loop = self._loops.get(number)
+        if loop is None or loop.state != "running" or loop.store is None:
+            raise NotHere(number, self.roster.owner_of(number))
+        plan, clock = self.definitions.plan, loop.settled
+        try:
+            return explain_contact(loop.store, plan, self.settings, clock, workspace, contact, segment, at, nested)
+        except UnknownContact:
+            stores = [each.store for each in self._loops.values() if each.state == "running" and each.store is not None]
+            raise UnknownContact(workspace, contact, near_contacts(stores, workspace, contact)) from None
 
     async def members(
         self, workspace: str, segment: str, after: str = "", limit: int = 1_000

@@ -23,7 +23,7 @@ from aiokafka.errors import KafkaError
 
 from engine.conditions.instants import NEVER
 from engine.membership.batch import Batch
-from engine.membership.partition import Partition
+from engine.membership.partition import NO_CLOCK, Partition
 from engine.membership.placement import partition_of, split_key, wire_key
 from engine.membership.plan import Plan
 from engine.state.changelog import changelog_topic, journal_topic
@@ -112,6 +112,8 @@ class PartitionLoop:
         self.state = "starting"
         """starting, restoring, running, fenced or stopped."""
         self.progress = 0.0
+        self.settled = NO_CLOCK
+        """The clock up to which everything is committed (ms)."""
         self.store: Store | None = None
         self.core: Partition | None = None
         self._shared = shared
@@ -186,12 +188,8 @@ class PartitionLoop:
         if self._failures > RETRIES_MAX:
             log.critical("Partition %d: %d failures in a row, the worker stops", self.number, self._failures)
             raise error
-        log.warning(
-            "Partition %d: %s: %s; beginning again from what was committed",
-            self.number,
-            type(error).__name__,
-            error,
-        )
+        said = "Partition %d: %s: %s; beginning again from what was committed"
+        log.warning(said, self.number, type(error).__name__, error)
         pause = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
         self.lane.wake.clear()
         await wait_event(self.lane.wake, pause)  # a stop ends the pause
@@ -332,6 +330,7 @@ class PartitionLoop:
             await self._commit(batch, letters, misplaced)
         elif self._filled is None and not self._left_due:
             self._mark_written()
+            self.settled = core.clock
             return False
         return True
 
@@ -456,7 +455,7 @@ class PartitionLoop:
         except CommitUnknown:
             shared.metrics.aborts.inc()
             raise
-        self._told, self._position = offsets, position
+        self._told, self._position, self.settled = offsets, position, position.clock
         meta = self._meta
         meta.position, meta.identity = changes.position, identity or meta.identity
         meta.changelog, meta.journal = committed.changelog, committed.journal or meta.journal

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from difflib import get_close_matches
 from heapq import merge
 from itertools import islice
 from typing import Any, Final
 
 from engine.conditions.contact import SEQUENCE, SINCE, Contact
 from engine.conditions.instants import NEVER, format_instant
+from engine.membership.explain import Known, explain
+from engine.membership.explanation import Explanation
 from engine.membership.placement import partition_of, store_key, wire_key
 from engine.membership.plan import Plan
 from engine.membership.planned import segment_key
 from engine.state.codec import decode_contact
 from engine.state.store import Store
+from engine.worker.settings import Settings
 
 SCAN_SLICE: Final = 500
 """States decoded between two turns of the event loop: one or two milliseconds."""
 MEMBERS_MAX: Final = 10_000
 """Members of one page."""
+NEAR_SCAN: Final = 200
+"""States of one store that are looked at for ids like one that is unknown: below a millisecond."""
 
 
 def place(workspace: str, contact: str, partitions: int) -> int:
@@ -49,6 +55,40 @@ def show_contact(store: Store, plan: Plan, workspace: str, contact: str) -> dict
             for channel, pair in sorted((state.consent or {}).items())
         },
     }
+
+
+def explain_contact(
+    store: Store, plan: Plan, settings: Settings, clock: int, workspace: str, contact: str, segment: str,
+    at: int | None, nested: int,
+) -> Explanation:  # fmt: skip
+    """Why a contact is in a segment or is not, by its committed state as of `clock` and its journal; `at` in
+    milliseconds.
+
+    Raises engine.membership.explanation.Unknown.
+    """
+    key = store_key(workspace, contact)
+    encoded = store.get(key)
+    known = Known(
+        plan=plan, workspace=workspace, contact=contact,
+        state=None if encoded is None else decode_contact(encoded), history=store.history(key), clock=clock,
+        dedup=settings.dedup, journal_retention=settings.journal_retention,
+    )  # fmt: skip
+    return explain(known, segment, at, nested)
+
+
+def near_contacts(stores: Sequence[Store], workspace: str, contact: str) -> list[str]:
+    """Ids like this one, among those in these stores that begin as it does."""
+    prefix, found = store_key(workspace, ""), list[str]()
+    for length in (len(contact) * 2 // 3, len(contact) // 3):
+        start = store_key(workspace, contact[:length])
+        for store in stores:
+            for key, _ in islice(store.states(start), NEAR_SCAN):
+                if not key.startswith(start if length else prefix):
+                    break
+                found.append(key[len(prefix) :].decode())
+        if near := get_close_matches(contact, found):
+            return near
+    return []
 
 
 async def list_members(
