@@ -110,8 +110,6 @@ class Regularly(Document):
                 if not ahead:
                     return now, NEVER
                 instant = ahead[0][0]
-                if instant == NEVER:
-                    return now, NEVER
                 while ahead and ahead[0][0] == instant:
                     _, period, at = heappop(ahead)
                     met += change(period, -1)

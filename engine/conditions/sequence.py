@@ -204,7 +204,7 @@ class Sequence(Document):
     def evidence(self, scope: Scope, facts: collections.abc.Sequence[Fact], t: int) -> list[Fact]:
         """The facts of the chain that lasts the longest; none where there is no chain."""
         chains = self._chains(scope)
-        value = chains.fold([fact for fact in facts if fact.at <= t], t)
+        value = chains.fold(facts, t)
         if value is None or value[0] is None:
             return []
         by_step = chains.intakes[::-1]

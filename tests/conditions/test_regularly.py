@@ -76,6 +76,18 @@ def test_an_empty_period_meets_a_count_that_none_meets() -> None:
     ]
 
 
+def test_a_verdict_looks_ahead_as_far_as_one_event_goes_and_never_too_far() -> None:
+    rule = segment("period: P1D, periods: 100, at_least: 1")
+    scene = given(rule, clicks(1))
+    assert scene.at().of("s")[0]["not_before"] == "2026-08-09T10:00:00.000Z"
+    # Three events change their periods at three hundred instants until the last of them is out of all.
+    facts = [fact(f"2026-05-01T{hour}:00Z", "click") for hour in (10, 11, 12)]
+    assert given(rule, facts).at("2027-01-01").told() == [
+        "enter s 2026-05-01T10:00:00.000Z event",
+        "exit s 2026-08-09T12:00:00.000Z clock",
+    ]
+
+
 def test_months_go_by_the_calendar_from_the_event() -> None:
     # 31 January is in the first month until 28 February, in the second until 31 March.
     rule = segment("period: P1M, periods: 2, at_least: 2")
