@@ -82,6 +82,7 @@ def test_a_verdict_looks_ahead_as_far_as_one_event_goes_and_never_too_far() -> N
     assert scene.at().of("s")[0]["not_before"] == "2026-08-09T10:00:00.000Z"
     # Three events change their periods at three hundred instants until the last of them is out of all.
     facts = [fact(f"2026-05-01T{hour}:00Z", "click") for hour in (10, 11, 12)]
+    rule = segment("count: {between: [1, 5]}, period: P1D, periods: 100, at_least: 1")
     assert given(rule, facts).at("2027-01-01").told() == [
         "enter s 2026-05-01T10:00:00.000Z event",
         "exit s 2026-08-09T12:00:00.000Z clock",
