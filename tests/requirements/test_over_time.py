@@ -143,6 +143,46 @@ def test_r28_sleepers_leave_the_regular_chains_in_the_same_step() -> None:
     ]
 
 
+CALLS = """
+segment: call-at-ten
+timezone: Europe/Moscow
+when:
+  all:
+    - did: {event: cart_add, within: P2D}
+    - local_time: {from: "10:00", to: "11:00"}
+"""
+
+
+def test_r31_ten_o_clock_where_they_are() -> None:
+    zones = {"moscow": "Europe/Moscow", "vladivostok": "Asia/Vladivostok", "unsaid": None}
+    facts = [fact("2026-05-04T12:00Z", "contact_updated", who, timezone=zone) for who, zone in zones.items()]
+    facts += [fact("2026-05-04T13:00Z", "cart_add", who) for who in zones]
+    found = given(CALLS, facts).replayed("2026-05-05T12:00Z")
+    # Seven hours apart; who says no zone is called by the segment's.
+    assert found.told("vladivostok") == [
+        "enter call-at-ten 2026-05-05T00:00:00.000Z clock",
+        "exit call-at-ten 2026-05-05T01:00:00.000Z clock",
+    ]
+    for who in ("moscow", "unsaid"):
+        assert found.told(who) == [
+            "enter call-at-ten 2026-05-05T07:00:00.000Z clock",
+            "exit call-at-ten 2026-05-05T08:00:00.000Z clock",
+        ]
+
+
+def test_r31_summer_time_moves_ten_o_clock() -> None:
+    facts = [
+        fact("2026-03-27T12:00Z", "contact_updated", timezone="Europe/Berlin"),
+        fact("2026-03-27T13:00Z", "cart_add"),
+    ]
+    found = given(CALLS.replace("P2D", "P3D"), facts).replayed("2026-04-05")
+    # Berlin is an hour ahead of UTC on the 28th, and two from the 29th on.
+    assert [row.split()[2] for row in found.told()] == [
+        "2026-03-28T09:00:00.000Z", "2026-03-28T10:00:00.000Z", "2026-03-29T08:00:00.000Z", "2026-03-29T09:00:00.000Z",
+        "2026-03-30T08:00:00.000Z", "2026-03-30T09:00:00.000Z",
+    ]  # fmt: skip
+
+
 def test_r32_the_first_purchase_makes_a_lead_a_buyer() -> None:
     segments = "segment: buyer\nwhen: {did: {event: purchase}}\n---\nsegment: lead\n"
     segments += "when: {not: {did: {event: purchase}}}"

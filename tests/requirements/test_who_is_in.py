@@ -170,6 +170,19 @@ def test_r30_one_city_only() -> None:
     assert given("segment: spb\nwhen: {profile: {city: Petersburg}}", facts).replayed().members("spb") == {"A"}
 
 
+def test_r30_a_region_of_several_cities_until_they_move() -> None:
+    rule = "{profile: {address.region: Leningrad Oblast, address.city: {not_in: [Gatchina]}}}"
+    facts = [
+        fact("2026-01-01", "contact_updated", "A", address={"region": "Leningrad Oblast", "city": "Vyborg"}),
+        fact("2026-01-01", "contact_updated", "B", address={"region": "Leningrad Oblast", "city": "Gatchina"}),
+        fact("2026-01-01", "contact_updated", "C", address={"region": "Leningrad Oblast"}),
+        fact("2026-02-01", "contact_updated", "A", address={"region": "Karelia", "city": "Sortavala"}),
+    ]
+    seen = given(f"segment: oblast\nwhen: {rule}", facts).replayed()
+    assert seen.members("oblast") == {"C"}
+    assert seen.told("A")[1:] == ["exit oblast 2026-02-01T00:00:00.000Z event"]
+
+
 @pytest.mark.parametrize(
     ("average", "members"), [("200", {"c-1"}), ("{gt: 200}", set()), ("{gte: 199.999999}", {"c-1"})]
 )
