@@ -6,7 +6,7 @@ True at t when some `after` event at a has a + within ≤ t (< a + within + for)
 [a, t]; one at exactly a + within is in time.
 
 >>> Missed.model_validate({"missed": {"after": "product_view", "expect": "cart_add", "within": "PT2H"}}).describe()
-'product view without cart add within 2 hours after it'
+'product view with no cart add within 2 hours'
 """
 
 from __future__ import annotations
@@ -146,8 +146,8 @@ class Missed(Document):
         options = self.missed
         after, expect = (event_words(each.event, each.where) for each in (options.after, options.expect))
         agreeing = f" of the same {options.match}" if options.match else ""
-        held = f", until {duration_words(options.for_)} after that" if options.for_ else ""
-        return f"{after} without {expect}{agreeing} within {duration_words(options.within)} after it{held}"
+        held = f", for {duration_words(options.for_)} from then" if options.for_ else ""
+        return f"{after} with no {expect}{agreeing} within {duration_words(options.within)}{held}"
 
 
 EXAMPLES = (

@@ -403,8 +403,8 @@ def _value_words(value: Scalar) -> str:
 
 
 def where_words(where: Where) -> str:
-    """` where a is x and b is y`, or nothing."""
-    return " where " + " and ".join(f"{path} {words(test)}" for path, test in where.items()) if where else ""
+    """` (where a is x and b is y)`, or nothing."""
+    return f" (where {' and '.join(f'{path} {words(test)}' for path, test in where.items())})" if where else ""
 
 
 def where_identity(where: Where) -> str:

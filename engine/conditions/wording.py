@@ -152,7 +152,7 @@ def done_words(events: Sequence[str], where: Where, *, has: bool = False) -> str
 
     >>> tea = {"items.category": Test(eq="Chinese tea"), "amount": Test(gt=45)}
     >>> done_words(["purchase"], tea)
-    'bought Chinese tea where amount is above 45'
+    'bought Chinese tea (where amount is above 45)'
     >>> done_words(["visit", "cart_add"], {}), done_words(["visit"], {}, has=True)
     ('did visit or put something in the cart', 'done visit')
     """

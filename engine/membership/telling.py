@@ -79,16 +79,16 @@ def _fact_words(fact: FactShown) -> str:
 
 def _tree(node: Node, depth: int, marks: bool) -> Iterator[str]:
     margin = "    " * depth
-    truth = "yes" if node.truth else "no "
+    truth = "yes" if node.truth else "no"
     heading = HEADINGS.get(node.condition)
     if heading is not None:
-        yield f"{margin}{truth}  {heading}:"
+        yield f"{margin}{truth:4} {heading}:"
         for child in node.children:
             yield from _tree(child, depth + 1, marks)
         return
     marked = marks and node.would_change
-    yield f"{margin}{truth}{MARK if marked else ' '} {node.words}"
-    inner = margin + "       "
+    yield f"{margin}{truth + MARK if marked else truth:4} {node.words}"
+    inner = margin + " " * 7
     if node.next is not None and node.next.at is not None:
         yield f"{inner}if nothing happens, {_next_words(node.next, 'this')}"
     if len(node.facts) < node.facts_all:

@@ -165,13 +165,15 @@ def test_models_are_checked_listed_and_shown_beside_segments(tmp_path: Path) -> 
     code, out, said = command(["segments", "check", folder, "-o", "jsonl"])
     assert (code, said) == (0, "2 definitions are sound\n")
     words = {row["segment"]: row["conditions"] for row in map(json.loads, out.splitlines())}
-    assert words["model:shop"].startswith("scores purchase where currency is EUR; recency from 5 down to 1 at 30 days")
+    assert words["model:shop"].startswith(
+        "scores purchase (where currency is EUR); recency from 5 down to 1 at 30 days"
+    )
     assert words["often"] == "by the model shop, frequency is at least 2"
     code, out, _ = command(["segments", "list", "--dir", folder, "-o", "jsonl"])
     assert [json.loads(line)["segment"] for line in out.splitlines()] == ["model:shop", "often"]
     code, out, _ = command(["segments", "show", "model:shop", "--dir", folder])
     assert code == 0
-    assert out.startswith("# What it scores:\n#   - scores purchase where currency is EUR\n#   - recency from 5")
+    assert out.startswith("# What it scores:\n#   - scores purchase (where currency is EUR)\n#   - recency from 5")
     assert "model: shop\nevent:\n- purchase\n" in out
     code, out, _ = command(["segments", "show", "model:shop", "--dir", folder, "-o", "json"])
     assert json.loads(out)["definition"]["cuts"]["frequency"] == [2, 3, 5, 8]

@@ -155,7 +155,7 @@ def test_equal_ones_are_one_feature_in_whatever_order_they_stand() -> None:
 
 def test_in_plain_words() -> None:
     tests = where.validate_python({"items": {"any_item": {"category": "tea", "price": {"gt": 45}}, "exists": True}})
-    assert where_words(tests) == " where items is set and has an item where category is tea and price is above 45"
+    assert where_words(tests) == " (where items is set and has an item (where category is tea and price is above 45))"
 
 
 # Against the recount: the same answer of random tests on random properties.
