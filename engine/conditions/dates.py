@@ -101,13 +101,13 @@ class AttributeTest(Test):
     """A test of an attribute: operators, and tests of dates; all of them hold."""
 
     within: Bounds | None = None
-    """The date is past by less than so long; or, of a pair, by at least the first and less than the second."""
+    """The date is past by less than so long; of a pair `[P2D, P7D]`, by at least the first and less than the second."""
     ago: Window | None = None
     """The date is past by at least so long."""
     calendar: Annotated[CalendarTest, BeforeValidator(_in_unit)] | None = None
-    """The date lies in this day, week, month, quarter or year, or in another counted from it."""
+    """`{unit: month, offset: -1}`: it lies in the month before this one; or a day, week, quarter or year."""
     anniversary: Annotated[AnniversaryTest, BeforeValidator(_with_side)] | None = None
-    """The date's anniversary was or will be near."""
+    """`{within: P7D}`: so long from an anniversary on; `{before: P7D}`: so long ahead of one. 29 February: the 28th."""
 
 
 class Date(NamedTuple):
