@@ -154,9 +154,12 @@ def test_conditions_of_one_path_and_test_share_one_feature() -> None:
     segments = [segment("trial", for_, name=name) for name, for_ in (("a", "P7D"), ("b", "{lt: P1M}"))]
     segments.append(segment("{eq: trial}", name="c", zone="Europe/Moscow"))
     assert len(given("\n---\n".join(segments), []).replay().partition.plan.workspace("default").features) == 1
-    other = [segment("paid", name="d"), segment("trial", path="plan", name="e")]
-    scene = given("\n---\n".join([segments[0], *other]), [became("2026-01-01", "trial")])
-    assert scene.at("2026-02-01").told(None) == ["enter a 2026-01-08T00:00:00.000Z clock"]
+    other = [segment("{in: [trial, lead]}", name="d"), segment("trial", path="plan", name="e")]
+    scene = given("\n---\n".join([segments[0], *other]), [became("2026-01-01", "lead"), became("2026-01-05", "trial")])
+    assert scene.at("2026-02-01").told(None) == [
+        "enter d 2026-01-08T00:00:00.000Z clock",
+        "enter a 2026-01-12T00:00:00.000Z clock",
+    ]
 
 
 def test_a_value_is_tested_as_profile_tests_it() -> None:
@@ -195,9 +198,11 @@ def test_a_beginning_taken_back_leaves_the_next_one() -> None:
 def test_what_was_never_set_is_so_again_since_the_first_fact(between: list[Row]) -> None:
     facts = [fact("2026-01-01", "click"), *between, became("2026-01-12", "paid", named="p"), taken_back("p")]
     facts.sort(key=lambda row: str(row["at"]))
+    # Nineteen days have been whole when the break is taken back.
     seen = given(segment("{ne: paid}", "P12D"), facts).at("2026-03-01")
-    # The thirteen days since the first fact were whole from the start.
     assert [row["at"] for row in seen.of("s")] == ["2026-01-20T00:00:00.000Z"]
+    seen = given(segment("{ne: paid}", "P25D"), facts).at("2026-03-01")
+    assert [row["at"] for row in seen.of("s")] == ["2026-01-26T00:00:00.000Z"]
 
 
 def test_what_never_was_set_follows_the_first_fact_that_counts() -> None:
@@ -255,6 +260,8 @@ def test_an_update_that_the_journal_has_just_lost_or_has_still(test: str, millis
     facts = [fact(BEFORE, "click"), became(BEFORE, "trial"), fact(later, "click")]
     new = remembering(LEFT, facts)
     new.apply(documents(segment(test))[0])
+    assert new.members("s") == {"c-1"}
+    new.take(line_of(became("2026-02-02", "trial")))
     assert new.members("s") == {"c-1"}
     old = remembering(segment(test), facts)
     assert old.members("s") == {"c-1"}
