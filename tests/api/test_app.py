@@ -11,9 +11,12 @@ import pytest
 from engine.api.app import create_app
 from engine.api.peers import Peers
 from engine.definitions import parse_segment
+from engine.membership.explanation import Explanation
+from engine.membership.replay import Replay
 from engine.worker.engine import NotHere, SegmentEngine
 from engine.worker.metrics import Metrics
 from engine.worker.query import place
+from tests.driver import fact, line_of
 
 BUYERS = parse_segment("segment: buyers\nname: Buyers\nwhen: {did: {event: purchase, within: P30D}}")
 PARTITIONS = 4
@@ -36,6 +39,17 @@ class Stand:
     def know(self, contact: str) -> None:
         if place("default", contact, PARTITIONS) in self.partitions:
             self.contacts["default", contact] = {"contact": contact}
+
+    async def explanation(
+        self, workspace: str, contact: str, segment: str, at: int | None = None, nested: int = 1
+    ) -> Explanation:
+        number = place(workspace, contact, PARTITIONS)
+        if number not in self.partitions:
+            raise NotHere(number, self.owners.get(number))
+        replay = Replay([BUYERS])
+        for known in self.contacts:
+            replay.take(line_of(fact("2026-01-01T10:00Z", "purchase", known[1], named="p-1")))
+        return replay.explain(contact, segment, workspace, at, nested)
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         return not self.problems, {"problems": self.problems}
@@ -129,6 +143,65 @@ async def test_members_are_paged_stably_and_completely(owned: list[list[int]], l
     assert found == contacts
 
 
+async def test_any_worker_explains_any_contact_as_the_owner_does() -> None:
+    group = Group([0, 2], [1, 3])
+    contacts = [f"c-{number}" for number in range(8)] + ["a/b", "имя ?&#", "..", "%2F", "+"]
+    group.know(*contacts)
+    for contact in contacts:
+        asked = {"contact": contact, "at": "2026-01-05T00:00:00Z"}
+        answers = [await group.get("/segments/buyers/explanation", worker, **asked) for worker in (0, 1)]
+        assert answers[0] == answers[1]
+        status, told = answers[0]
+        assert (status, told["contact"], told["member"], told["at"]) == (200, contact, True, "2026-01-05T00:00:00.000Z")
+        assert (told["since"], told["cause"]["event_id"]) == ("2026-01-01T10:00:00.000Z", "p-1")
+        assert told["next"] == {"at": "2026-01-31T10:00:00.000Z", "exact": True}
+        assert told["rule"]["facts"] == [{"id": "p-1", "type": "purchase", "at": "2026-01-01T10:00:00.000Z"}]
+    for path in ("/contacts/c-7/segments/buyers/explanation", "/contacts/a/b/segments/buyers/explanation"):
+        for worker in (0, 1):
+            status, told = await group.get(path, worker, at="2025-12-31T23:59:59.999Z")
+            assert (status, told["member"], told["decided"]["by"]) == (200, False, "unknown")
+
+
+async def test_an_explanation_is_text_for_who_asks_so() -> None:
+    group = Group([0, 2], [1, 3])
+    group.know("c-1", "c-2", "c-3")
+    client = httpx.AsyncClient(transport=group.wires)
+    path = "http://w0/contacts/{}/segments/buyers/explanation"
+    for contact in ("c-1", "c-2", "c-3"):
+        by_parameter = await client.get(path.format(contact), params={"format": "text"})
+        by_header = await client.get(path.format(contact), headers={"accept": "text/plain"})
+        assert by_parameter.text == by_header.text
+        assert by_header.headers["content-type"].startswith("text/plain")
+        assert by_header.text.startswith(f"{contact} is in buyers (Buyers) at 2026-01-01T10:00:00.000Z.\n")
+        both = await client.get(path.format(contact), headers={"accept": "application/json, text/plain, */*"})
+        assert both.json()["contact"] == contact
+
+
+async def test_an_owner_that_does_not_explain_is_named() -> None:
+    group = Group([0, 1], [2, 3])
+    contact = next(c for c in map(str, range(99)) if place("default", c, PARTITIONS) == 3)
+    group.workers[1].partitions = []  # it gave them up, and nobody knows yet
+    status, told = await group.get("/segments/buyers/explanation", contact=contact)
+    assert (status, told["partitions"]) == (503, [3])
+    del group.wires.apps["w1"]
+    status, told = await group.get("/segments/buyers/explanation", contact=contact)
+    assert "http://w1 does not answer" in told["detail"]
+
+
+async def test_what_cannot_be_explained_is_told_by_any_worker_with_what_is_like_it() -> None:
+    group = Group([0, 2], [1, 3])
+    group.know(*(f"c-{number}" for number in range(20)))
+    for contact in ("c-999", "c-998", "c-997", "c-996"):
+        status, told = await group.get("/segments/buyers/explanation", contact=contact)
+        assert (status, told["error"]) == (404, "unknown_contact")
+        assert f"No fact names the contact '{contact}'" in told["detail"]
+        assert "Did you mean c-" in told["detail"]
+    for contact in ("c-1", "c-2", "c-3", "c-4"):
+        status, told = await group.get("/segments/byers/explanation", contact=contact)
+        assert (status, told["error"]) == (404, "unknown_segment")
+        assert "Did you mean buyers?" in told["detail"]
+
+
 async def test_a_partition_without_an_owner_is_named() -> None:
     group = Group([0, 1], [3])
     status, told = await group.get("/segments/buyers/members")
@@ -180,6 +253,11 @@ async def test_segments_are_listed_and_shown_in_plain_words() -> None:
         ("/segments/buyers/members?limit=ten", 400, "bad_limit"),
         ("/contacts", 400, "no_contact"),
         ("/contacts/", 400, "no_contact"),
+        ("/segments/buyers/explanation", 400, "no_contact"),
+        ("/segments/buyers/explanation?contact=c&at=tomorrow", 400, "bad_at"),
+        ("/segments/buyers/explanation?contact=c&nested=6", 400, "bad_nested"),
+        ("/segments/buyers/explanation?contact=c&format=pdf", 400, "bad_format"),
+        ("/segments/buyers/explanation?contact=c", 404, "unknown_contact"),
     ],
 )
 async def test_every_error_is_json(path: str, status: int, error: str) -> None:
