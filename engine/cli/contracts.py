@@ -98,12 +98,93 @@ class DefinitionRecord(BaseModel):
     definition: Segment | Model | None = Field(description="In canonical form; null once deleted.")
 
 
+class FactRecord(BaseModel):
+    """A fact that something rests on."""
+
+    model_config = ConfigDict(extra="forbid", title="Fact")
+
+    id: str
+    type: str
+    at: WireInstant
+
+
+class NextRecord(BaseModel):
+    """When something changes if nothing happens."""
+
+    model_config = ConfigDict(extra="forbid", title="Next")
+
+    at: WireInstant | None = Field(description="Null: never.")
+    exact: bool = Field(description="False: not before `at`, and nobody looked further.")
+
+
+class DecisionRecord(BaseModel):
+    """What decided that the contact is in or out."""
+
+    model_config = ConfigDict(extra="forbid", title="Decision")
+
+    by: Literal["exclude", "gate", "include", "rule", "group", "unknown"]
+    words: str
+    segment: str | None = Field(description="The one of the group that is in instead.")
+    facts: list[FactRecord] = Field(description="What was said of consent last, where the gate is closed.")
+
+
+class BasisRecord(BaseModel):
+    """What the answer is made from."""
+
+    model_config = ConfigDict(extra="forbid", title="Basis")
+
+    of: Literal["state", "journal"] = Field(description="The state as time passes on, or the journal taken anew.")
+    facts: int = Field(ge=0, description="Journaled facts at or before the instant.")
+    older: int = Field(ge=0, description="Facts that were taken and are no longer in the journal.")
+
+
+class ConditionRecord(BaseModel):
+    """A condition of the rule: a leaf, or `all`, `any`, `none`, `not` with `children`."""
+
+    model_config = ConfigDict(extra="forbid", title="Condition")
+
+    condition: str
+    path: str = Field(examples=["when.all[1].not"])
+    words: str
+    truth: bool
+    until: WireInstant | None = Field(description="Its truth holds until then without a new fact; null: for ever.")
+    next: NextRecord | None = Field(description="Of leaves: when its truth changes.")
+    facts: list[FactRecord] = Field(description="The newest that it rests on.")
+    facts_all: int = Field(ge=0, description="How many it rests on.")
+    would_change: bool = Field(description="One of the leaves that would have to change for another answer.")
+    children: list[ConditionRecord]
+    nested: ExplanationRecord | None = Field(description="Of `in_segment`: the other segment's explanation.")
+
+
+class ExplanationRecord(BaseModel):
+    """Why a contact is in a segment or is not at an instant, by the present definition."""
+
+    model_config = ConfigDict(extra="forbid", title="Explanation")
+
+    workspace: WorkspaceName
+    segment: str
+    name: str
+    version: int = Field(ge=1, description="Of the definition.")
+    contact: ContactId
+    at: WireInstant
+    member: bool
+    since: WireInstant | None = Field(description="Of the transition that it came by; null: there was none.")
+    cause: Cause | None = Field(description="Of that transition; null: nobody remembers.")
+    decided: DecisionRecord
+    rule: ConditionRecord | None
+    smallest: list[list[str]] = Field(description="Smallest sets of leaves, by path, that would change the answer.")
+    needed: list[str] = Field(description="What else would have to change, in words.")
+    next: NextRecord = Field(description="When the answer changes if nothing happens.")
+    basis: BasisRecord
+
+
 MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "event": Event,
     "segment": Segment,
     "model": Model,
     "transition": TransitionRecord,
     "definition": DefinitionRecord,
+    "explanation": ExplanationRecord,
 }
 
 

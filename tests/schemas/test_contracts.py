@@ -21,6 +21,7 @@ from engine.definitions import (
     read_definition,
 )
 from engine.demo.shop_log import shop_log_lines
+from engine.membership.explanation import as_json
 from engine.membership.facts import Rejected, read_fact
 from engine.membership.replay import Replay
 from engine.membership.transitions import encode
@@ -78,6 +79,23 @@ def test_what_the_engine_writes_meets_its_contracts() -> None:
             if each.sequence > 1 or len(causes) < 2:
                 transition.validate(json.loads(encode(each)))
     assert causes == {"event", "clock"}
+
+
+def test_what_the_engine_explains_meets_its_contract() -> None:
+    contract = Draft202012Validator(schemas.load("explanation"))
+    segments = [*load_folder(ROOT / "engine/demo/segments")]
+    replay = Replay(segments)
+    lines = shop_log_lines()[:2000]
+    for line in lines:
+        replay.take(line)
+    decided = set()
+    for line in lines[::100]:
+        for segment in segments:
+            contact = json.loads(line)["contact"]
+            found = replay.explain(contact, segment.segment, segment.workspace)
+            decided.add((found.decided.by, found.member))
+            contract.validate(as_json(found))
+    assert {("rule", True), ("rule", False)} <= decided
 
 
 def test_definitions_of_the_repository_meet_the_contract_as_they_are_written() -> None:
