@@ -8,20 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.recount import wall
-from engine.recount.instants import NEVER, Duration, add, duration, nanoseconds
+from engine.recount.instants import NEVER, Duration, add, duration, nanoseconds, written
 from engine.recount.values import opened
 
 read_duration = lru_cache(maxsize=4096)(duration)
 _NONE_MS = Duration(0, 0)
 
 
-def dates_in(values: Sequence[Any], zone: str) -> list[int]:
-    """Those of the values that are dates, as instants (ms)."""
-    found = (nanoseconds(value, zone) for value in opened(values) if isinstance(value, str))
-    return [moment // 10**6 for moment in found if moment is not None]
+class Day(NamedTuple):
+    """A date: its instant, and the wall time that it was written as, if without an offset (both ms)."""
+
+    at: int
+    written: int | None
+
+
+def dates_in(values: Sequence[Any], zone: str) -> list[Day]:
+    """Those of the values that are dates."""
+    found = ((nanoseconds(value, zone), value) for value in opened(values) if isinstance(value, str))
+    return [Day(moment // 10**6, written(value)) for moment, value in found if moment is not None]
 
 
 def dates_hold(tests: Mapping[str, Any], values: Sequence[Any], t: int, zone: str) -> bool:
@@ -44,64 +51,64 @@ def _bounds(operand: Any) -> tuple[Duration, Duration]:
     return read_duration(operand[0]), read_duration(operand[1])
 
 
-def _within(day: int, operand: Any, t: int, zone: str) -> bool:
+def _within(day: Day, operand: Any, t: int, zone: str) -> bool:
     first, last = _bounds(operand)
-    return add(day, first, zone) <= t < add(day, last, zone)
+    return add(day.at, first, zone) <= t < add(day.at, last, zone)
 
 
-def _within_turns(day: int, operand: Any, zone: str, _near: set[int]) -> Iterator[int]:
-    return (add(day, length, zone) for length in _bounds(operand))
+def _within_turns(day: Day, operand: Any, zone: str, _near: set[int]) -> Iterator[int]:
+    return (add(day.at, length, zone) for length in _bounds(operand))
 
 
-def _ago(day: int, operand: str, t: int, zone: str) -> bool:
-    return add(day, read_duration(operand), zone) <= t
+def _ago(day: Day, operand: str, t: int, zone: str) -> bool:
+    return add(day.at, read_duration(operand), zone) <= t
 
 
-def _ago_turns(day: int, operand: str, zone: str, _near: set[int]) -> Iterator[int]:
-    yield add(day, read_duration(operand), zone)
+def _ago_turns(day: Day, operand: str, zone: str, _near: set[int]) -> Iterator[int]:
+    yield add(day.at, read_duration(operand), zone)
 
 
-def _calendar(day: int, operand: Mapping[str, Any], t: int, zone: str) -> bool:
+def _calendar(day: Day, operand: Mapping[str, Any], t: int, zone: str) -> bool:
     unit = operand["unit"]
     now = wall.unit_of(wall.shown(t, zone).date(), unit)
-    return wall.unit_of(wall.shown(day, zone).date(), unit) == now + (operand.get("offset") or 0)
+    return wall.unit_of(wall.shown(day.at, zone).date(), unit) == now + (operand.get("offset") or 0)
 
 
-def _calendar_turns(day: int, operand: Mapping[str, Any], zone: str, _near: set[int]) -> Iterator[int]:
+def _calendar_turns(day: Day, operand: Mapping[str, Any], zone: str, _near: set[int]) -> Iterator[int]:
     unit = operand["unit"]
-    number = wall.unit_of(wall.shown(day, zone).date(), unit) - (operand.get("offset") or 0)
+    number = wall.unit_of(wall.shown(day.at, zone).date(), unit) - (operand.get("offset") or 0)
     for begins in (wall.first_day(unit, number), wall.first_day(unit, number + 1)):
         if begins is not None:
             yield from wall.beginnings(begins, zone)
 
 
-def _anniversary(day: int, operand: Mapping[str, Any], t: int, zone: str) -> bool:
+def _anniversary(day: Day, operand: Mapping[str, Any], t: int, zone: str) -> bool:
     return any(first <= t < end for first, end in _celebrated(day, operand, zone, {wall.shown(t, zone).year}))
 
 
-def _anniversary_turns(day: int, operand: Mapping[str, Any], zone: str, near: set[int]) -> Iterator[int]:
+def _anniversary_turns(day: Day, operand: Mapping[str, Any], zone: str, near: set[int]) -> Iterator[int]:
     return (turn for span in _celebrated(day, operand, zone, near) for turn in span)
 
 
-def _celebrated(day: int, operand: Mapping[str, Any], zone: str, near: set[int]) -> Iterator[tuple[int, int]]:
+def _celebrated(day: Day, operand: Mapping[str, Any], zone: str, near: set[int]) -> Iterator[tuple[int, int]]:
     """The spans (from, to) around the anniversaries that are no more than two years from any of the years `near`."""
-    born = wall.shown(day, zone).year
+    born = wall.shown(day.at, zone).year
     after, length = operand.get("within"), read_duration(operand.get("within") or operand["before"])
     for years in sorted({year + beside - born for year in near for beside in (-2, -1, 0, 1, 2)}):
         if years < 0 or (years == 0 and after is None):
             continue
-        at = wall.anniversary(day, years, zone)
+        at = wall.anniversary(day.at, day.written, years, zone)
         if at < NEVER:
             yield (at, add(at, length, zone)) if after is not None else (wall.before(at, length, zone), at)
 
 
-_MEETS: dict[str, Callable[[int, Any, int, str], bool]] = {
+_MEETS: dict[str, Callable[[Day, Any, int, str], bool]] = {
     "within": _within,
     "ago": _ago,
     "calendar": _calendar,
     "anniversary": _anniversary,
 }
-_TURNS: dict[str, Callable[[int, Any, str, set[int]], Iterator[int]]] = {
+_TURNS: dict[str, Callable[[Day, Any, str, set[int]], Iterator[int]]] = {
     "within": _within_turns,
     "ago": _ago_turns,
     "calendar": _calendar_turns,

@@ -18,7 +18,8 @@ DAY_MS = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)"
-    r"(?:[Tt ](?P<clock>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?(?P<zone>[Zz]|[+-]\d\d:\d\d)?)?",
+    r"(?:[Tt ](?P<clock>\d\d:\d\d(?::\d\d)?)(?:(?<=:\d\d:\d\d)[.,](?P<fraction>\d+))?"
+    r"\s?(?P<zone>[Zz]|[+-]\d\d:?[0-5]\d)?)?",
     re.ASCII,
 )
 _DURATION = re.compile(
@@ -88,6 +89,13 @@ def nanoseconds(text: str, zone: str = "UTC") -> int | None:
     except (OverflowError, ValueError):
         return None
     return seconds * 10**9 + int((found["fraction"] or "0")[:9].ljust(9, "0"))
+
+
+def written(text: str) -> int | None:
+    """What the clocks show in an instant or date without offset, as the milliseconds that it would be in UTC."""
+    found = _INSTANT.fullmatch(text)
+    nanos = nanoseconds(text) if found is not None and not found["zone"] else None
+    return None if nanos is None else nanos // 10**6
 
 
 def instant(text: str, zone: str = "UTC") -> int:

@@ -122,9 +122,19 @@ def _offset(at: int, zone: str) -> timedelta | None:
     return shown(at, zone).utcoffset()
 
 
-def anniversary(at: int, years: int, zone: str) -> int:
-    """`at` as many years on (ms): the same wall time, 29 February on the 28th; NEVER beyond the calendar."""
-    return add(at, Duration(12 * years, 0), zone)
+def anniversary(at: int, written: int | None, years: int, zone: str) -> int:
+    """`at` as many years on (ms): the same wall time, 29 February on the 28th; NEVER beyond the calendar.
+
+    `written` is the wall time of a text without offset: it stays also where the clocks skipped it in the first year.
+    """
+    if written is None or years == 0:
+        return add(at, Duration(12 * years, 0), zone)
+    moved = add(written, Duration(12 * years, 0), "UTC")
+    try:
+        local = (_EPOCH + timedelta(milliseconds=moved)).replace(tzinfo=ZoneInfo(zone))
+        return (local.astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
+    except OverflowError:
+        return NEVER
 
 
 def before(at: int, length: Duration, zone: str) -> int:
