@@ -211,7 +211,10 @@ class Partition:
         back."""
         if contact.grown > GROWTH_MAX:
             contact.size, contact.grown = len(_encode(contact)), 0
-        return contact.size <= CONTACT_SIZE_MAX or fact.type in SPEAKING or fact.type == RETRACTION
+        if fact.type == RETRACTION:
+            contact.grown = GROWTH_MAX + 1  # measured again with the next fact: it may have room then
+            return True
+        return contact.size <= CONTACT_SIZE_MAX or fact.type in SPEAKING
 
 
 class _History:

@@ -60,8 +60,8 @@ def take_fact(
     bits = 0
     more: tuple[int, ...] = ()
     mended: Sequence[Feature] = ()
-    if contact.retractions is not None and dead_on_arrival(contact, fact):
-        fact.dead = True
+    if (contact.retractions is not None and dead_on_arrival(contact, fact)) or fact.dead:
+        fact.dead = True  # it is already where the journal is taken anew
     else:
         if special:
             more, mended = _change(workspace, contact, fact, as_of, history, batch)

@@ -28,15 +28,21 @@ def the_contact(replay: Replay) -> Contact:
     return replay.contacts.contacts[b"\x07defaultc-1"]
 
 
-def test_a_contact_that_holds_too_much_takes_no_more_but_an_opt_out() -> None:
+def test_a_contact_that_holds_too_much_takes_no_more_but_an_opt_out_and_what_is_taken_back() -> None:
     text = "x" * 200_000
-    replay = replayed(CLICKED, [fact("2026-01-01", "contact_updated", **{f"a{n}": text}) for n in range(100)])
+    facts = [fact("2026-01-01", "contact_updated", named=f"u-{n}", **{f"a{n}": text}) for n in range(100)]
+    replay = replayed(CLICKED, facts)
     assert replay.rejected["contact_too_large"] > 40
     assert len(encode_contact(the_contact(replay))) < CONTACT_SIZE_MAX + 4 * GROWTH_MAX
     replay.take(line_of(fact("2026-01-02", "click")))
     assert replay.members("clicked") == set()
     replay.take(line_of(fact("2026-01-02", "opt_out")))
     assert the_contact(replay).consent == {"": [parse_instant("2026-01-02"), 0]}
+    for number in range(100):
+        replay.take(line_of({**fact("2026-01-03", "event_retracted"), "properties": {"id": f"u-{number}"}}))
+    assert the_contact(replay).attributes == {}
+    replay.take(line_of(fact("2026-01-04", "click")))
+    assert the_contact(replay).features
 
 
 @pytest.mark.parametrize(
