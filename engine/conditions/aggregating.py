@@ -19,7 +19,7 @@ from engine.conditions.feature import Feature, Intake, WindowLength
 from engine.conditions.instants import NEVER
 from engine.conditions.money import MILLION, amount, millionths, within_bounds
 from engine.conditions.picking import ValueReader
-from engine.conditions.values import compare, exact, number
+from engine.conditions.values import exact, number
 
 INT_MAX = (1 << 63) - 1
 VALUE_LENGTH_MAX = 4_096
@@ -69,7 +69,16 @@ def distinct_key(value: Any) -> str:
 
 
 def _order(a: Any, b: Any) -> int:
-    return compare(a, b) or 0
+    """Below, at or above 0 as one number is below, at or above another, also where both are texts."""
+    left: Any = _figure(a)
+    right: Any = _figure(b)
+    return (left > right) - (left < right)
+
+
+def _figure(value: Any) -> Any:
+    """The number that a number or a text says; anything else is left as it is."""
+    found = number(value)
+    return value if found is None else exact(found)
 
 
 def _numeric(values: Iterable[Any]) -> list[Any]:
@@ -247,7 +256,7 @@ class EverValue(Feature):
             return [len(value or ())], NEVER
         if value is None:
             return [], NEVER
-        found = value[1] if self.fn in ("first", "last") else value
+        found = value[1] if self.fn in ("first", "last") else _figure(value)
         return [] if found is None else [found], NEVER
 
 
@@ -305,7 +314,7 @@ class WindowValues(Feature):
             return [len(ends)], min(ends, default=NEVER)
         for end, found in value or ():
             if end > t:
-                return [found], end
+                return [_figure(found)], end
         return [], NEVER
 
 
