@@ -98,6 +98,6 @@ def _show(found: Explanation, output: str) -> None:
     from engine.membership.telling import tell
 
     if output == "json":
-        click.echo(orjson.dumps(as_json(found), option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps(as_json(found), option=orjson.OPT_INDENT_2).decode())
     else:
         click.echo(tell(found))
