@@ -72,7 +72,7 @@ def _order(a: Any, b: Any) -> int:
     """Below, at or above 0 as one number is below, at or above another, also where both are texts."""
     left: Any = _figure(a)
     right: Any = _figure(b)
-    return (left > right) - (left < right)
+    return int(left > right) - int(left < right)
 
 
 def _figure(value: Any) -> Any:

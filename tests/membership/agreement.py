@@ -147,8 +147,9 @@ class BothWays:
 
     @staticmethod
     def _hold(workspace: WorkspacePlan, contact: Contact, truths: Mapping[int, bool], how: str) -> None:
-        next_other, later = NEVER, next(reversed(truths.items()))
-        for t, truth in reversed(truths.items()):
+        backwards = [*truths.items()][::-1]
+        next_other, later = NEVER, backwards[0]
+        for t, truth in backwards:
             if truth is not later[1]:
                 next_other = later[0]
             later = t, truth
