@@ -115,6 +115,7 @@ def _feed(
     """Give the fact to the features that take it and have not yet; the bits of the probes that passed."""
     bits = 0
     features = contact.features
+    folded: set[int] | None = set() if ordered_anew else None
     for probe in plan.probes:
         if probe.bounded and not probe.since <= fact.at < probe.until:
             continue
@@ -126,7 +127,10 @@ def _feed(
             if mended and feature in mended:
                 continue
             try:
-                if ordered_anew and feature.ordered:
+                if folded is not None and feature.ordered:
+                    if key in folded:  # with this fact in all its roles
+                        continue
+                    folded.add(key)
                     raise NeedsHistory
                 value = feature.add(features.get(key), fact, role, as_of)
             except NeedsHistory:
