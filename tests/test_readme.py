@@ -62,6 +62,11 @@ def test_the_first_segment_replays_as_it_says(tmp_path: Path) -> None:
         ("anna", "enter", "10:00:10"),
         ("anna", "exit", "10:01:10"),
     ]
+    why = subprocess.run(
+        script(blocks("bash")[0]), cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert why.returncode == 0, why.stderr
+    assert why.stdout == blocks("text")[0]
 
 
 def test_the_settings_are_all_there() -> None:
