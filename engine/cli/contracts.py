@@ -267,7 +267,7 @@ _REWRITES: Final[Mapping[Any, Callable[[JsonSchemaValue], JsonSchemaValue]]] = {
     segments._segment_id: _pattern(f"^{segments._ID.pattern}$", maxLength=segments.SEGMENT_ID_MAX),
     models._model_id: _pattern(f"^{segments._ID.pattern}$", maxLength=segments.SEGMENT_ID_MAX),
     segments._workspace: _pattern(f"^{segments._WORKSPACE.pattern}$"),
-    segments._timezone: lambda inner: {**inner, "examples": ["UTC", "Europe/Moscow"]},
+    segments._timezone: lambda inner: {**inner, "examples": ["UTC", "Europe/Moscow", "contact"]},
     segments._contact: lambda inner: {**inner, "minLength": 1, "maxLength": segments.CONTACT_BYTES_MAX},
 }
 
