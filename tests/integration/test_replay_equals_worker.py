@@ -9,8 +9,8 @@ import pytest
 
 import engine.demo
 from engine.conditions.instants import parse_instant
-from engine.definitions.document import canonical
-from engine.definitions.reading import load_folder
+from engine.definitions.model import canonical_form
+from engine.definitions.reading import load_definitions
 from engine.demo import shop_log as rees46
 from engine.recount import Result, compare, recount
 from tests.data_sets import retentioneering_log
@@ -38,8 +38,11 @@ HOUR = 3_600_000
 
 def _agree(lines: Sequence[Line], segments: Path, folder: Path, late: set[Who]) -> None:
     replay, worker = replayed(lines, segments, folder), worked(lines, segments, folder)
-    documents = [canonical(segment) for segment in load_folder(segments)]
-    result = recount(documents, [line.value for line in lines], until=None, grace=GRACE_MS, partitions=PARTITIONS)
+    found = load_definitions(segments)
+    documents, models = ([canonical_form(each) for each in kind] for kind in found)
+    result = recount(
+        documents, [line.value for line in lines], models, until=None, grace=GRACE_MS, partitions=PARTITIONS
+    )
     assert result.rejected == []
     late = late | result.late_contacts
     assert len(replay.transitions) > 1_000, "too few transitions to prove anything"
