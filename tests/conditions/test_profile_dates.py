@@ -167,6 +167,15 @@ def test_a_new_date_moves_the_deadline() -> None:
     ]
 
 
+def test_what_two_tests_forbid_stays_so_until_the_last_of_them_may_change() -> None:
+    scope = Scope(Calendar(), {}, lambda _: 0)
+    document = {"a": {"within": "P1Y"}, "b": {"within": "P1Y"}, "c": {"within": "P1Y"}}
+    evaluate = Profile.model_validate({"profile": document}).compile(scope)
+    contact = Contact(as_of=0, attributes={"a": [0, "2026-03-01"], "b": [0, "2026-05-01"], "c": [0, "2026-04-01"]})
+    assert evaluate(contact, parse_instant("2026-02-01")) == (False, parse_instant("2026-05-01"))
+    assert evaluate(contact, parse_instant("2026-05-01")) == (True, parse_instant("2027-03-01"))
+
+
 @pytest.mark.parametrize(
     "rule",
     [
