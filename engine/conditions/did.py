@@ -14,7 +14,7 @@ only the last 20 events of `event`, whatever `where` says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StrictBool, field_validator, model_validator
@@ -103,14 +103,14 @@ class Did(Document):
         if isinstance(options.within, list):
             start, end = (scope.window(each) for each in options.within)
             feature = scope.share(PeriodInstants(intake, identity, (start, end), highest))
-            return self._counting(feature, self._spans(scope), lambda value: value)
+            return self._counting(feature, lambda value: value, scope)
         window = scope.window(options.within)
         return count_verdict(scope.share(count_feature(intake, identity, window, highest)), options.count, highest)
 
     def _first(self, scope: Scope) -> Evaluate:
         feature = scope.share(FirstEvent(*intake_of(self.did.event, self.did.where, scope.calendar)))
         since, until = self._since_until(scope)
-        return self._counting(feature, self._spans(scope), lambda at: (at,) if since <= at < until else ())
+        return self._counting(feature, lambda at: (at,) if since <= at < until else (), scope)
 
     def _of_last(self, scope: Scope, keep: int) -> Evaluate:
         of_types, _ = intake_of(self.did.event, {}, scope.calendar)
@@ -118,10 +118,10 @@ class Did(Document):
         feature = scope.share(LastEvents(of_types, identity, matching.test, keep))
         since, until = self._since_until(scope)
 
-        def counts(value: list[int]) -> Iterable[int]:
+        def counts(value: list[int]) -> list[int]:
             return [each >> 1 for each in value if each & 1 and since <= each >> 1 < until]
 
-        return self._counting(feature, self._spans(scope), counts)
+        return self._counting(feature, counts, scope)
 
     def _since_until(self, scope: Scope) -> tuple[int, int]:
         intake, _ = intake_of(self.did.event, {}, scope.calendar, self.did.since, self.did.until)
@@ -137,15 +137,20 @@ class Did(Document):
         start, end = (scope.window(each) for each in within)
         return lambda at: (start.end(at), end.end(at))
 
-    def _counting(self, feature: Feature, spans: Spans, instants: Callable[[Any], Iterable[int]]) -> Evaluate:
-        """The verdict on the number of spans that hold t, of the instants in the feature's value."""
-        key, passes = feature.key, truths(self.did.count, highest_asked(self.did.count))
+    def _counting(self, feature: Feature, instants: Callable[[Any], Sequence[int]], scope: Scope) -> Evaluate:
+        """The verdict on how many of the instants in the feature's value lie in the window."""
+        key, passes, spans = feature.key, truths(self.did.count, highest_asked(self.did.count)), self._spans(scope)
+        highest = len(passes) - 1
 
-        def evaluate(contact: Contact, t: int) -> Verdict:
+        def ever(contact: Contact, t: int) -> Verdict:
             value = contact.features.get(key)
-            return verdict_of_spans(() if value is None else map(spans, instants(value)), passes, t)
+            return passes[min(len(instants(value)), highest) if value is not None else 0], NEVER
 
-        return evaluate
+        def within(contact: Contact, t: int) -> Verdict:
+            value = contact.features.get(key)
+            return verdict_of_spans(map(spans, instants(value)) if value is not None else (), passes, t)
+
+        return ever if self.did.within is None else within
 
     def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
         """The matching events within the bounds; with `first` the first one, wherever it lies."""

@@ -35,9 +35,9 @@ from engine.conditions.wording import count_words, done_words, duration_words
 AT_LEAST_ONE = Test(gte=1)
 PERIODS_MAX = 100
 """The most periods that may be looked back at."""
-PASSES_MAX = 200
-"""Instants at which events pass into another period that one verdict looks ahead to; if the truth outlasts them all, it
-is asked again at the next one."""
+PASSES_MAX = PERIODS_MAX
+"""Instants at which events pass into another period that one verdict looks ahead to, as many as one event may need; if
+the truth outlasts them all, it is asked again at the next one."""
 
 
 class RegularlyOptions(EventDocument):
@@ -88,21 +88,21 @@ class Regularly(Document):
         highest, bounds = highest_asked(options.count), self._bounds(scope)
         key = scope.share(PeriodInstants(intake, identity, bounds, highest)).key
         passes, wanted, periods = truths(options.count, highest), options.at_least, options.periods
-        by_empty = periods if passes[0] else 0
+        by_empty, length = periods if passes[0] else 0, bounds[1].fixed
 
         def evaluate(contact: Contact, t: int) -> Verdict:
+            instants: list[int] = contact.features.get(key) or []
+            met_by = passes + [passes[highest]] * len(instants)
             counts, met = [0] * (periods + 1), by_empty
             ahead: list[tuple[int, int, int]] = []  # when an event passes on, out of which period, and its `at`
-
-            def change(period: int, by: int) -> int:
-                was = passes[min(counts[period], highest)]
-                counts[period] += by
-                return passes[min(counts[period], highest)] - was
-
-            for at in contact.features.get(key) or ():
-                period = bisect_right(bounds, t, key=lambda bound: bound.end(at))
+            for at in instants:
+                if length is not None:
+                    period = (t - at) // length + 1
+                else:
+                    period = bisect_right(bounds, t, key=lambda bound: bound.end(at))
                 if period <= periods:
-                    met += change(period, 1)
+                    met += met_by[counts[period] + 1] - met_by[counts[period]]
+                    counts[period] += 1
                     ahead.append((bounds[period].end(at), period, at))
             heapify(ahead)
             now = met >= wanted
@@ -112,9 +112,11 @@ class Regularly(Document):
                 instant = ahead[0][0]
                 while ahead and ahead[0][0] == instant:
                     _, period, at = heappop(ahead)
-                    met += change(period, -1)
+                    counts[period] -= 1
+                    met -= met_by[counts[period] + 1] - met_by[counts[period]]
                     if period < periods:
-                        met += change(period + 1, 1)
+                        met += met_by[counts[period + 1] + 1] - met_by[counts[period + 1]]
+                        counts[period + 1] += 1
                         heappush(ahead, (bounds[period + 1].end(at), period + 1, at))
                 if (met >= wanted) is not now:
                     return now, instant
