@@ -34,7 +34,7 @@ from engine.conditions.instants import (
     read_wall_time,
 )
 from engine.conditions.scope import Verdict
-from engine.conditions.values import Test, words
+from engine.conditions.values import DATE_TESTS, Test, words
 from engine.conditions.wording import duration_words, last_words
 
 Span = tuple[int, int]
@@ -108,6 +108,11 @@ class AttributeTest(Test):
     """`{unit: month, offset: -1}`: it lies in the month before this one; or a day, week, quarter or year."""
     anniversary: Annotated[AnniversaryTest, BeforeValidator(_with_side)] | None = None
     """`{within: P7D}`: so long from an anniversary on; `{before: P7D}`: so long ahead of one. 29 February: the 28th."""
+
+    @property
+    def dated(self) -> bool:
+        """Whether it asks for a date, and so for a calendar."""
+        return any(getattr(self, name) is not None for name in DATE_TESTS)
 
 
 class Date(NamedTuple):

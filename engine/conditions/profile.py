@@ -23,6 +23,7 @@ from engine.conditions.instants import NEVER
 from engine.conditions.paths import parse_path, reader_at
 from engine.conditions.scope import Evaluate, Scope, Verdict
 from engine.conditions.values import compile_values, short_form, spelled_once
+from engine.conditions.zones import ATTRIBUTE
 
 Attributes = Annotated[
     dict[Path, Annotated[AttributeTest, BeforeValidator(short_form)]],
@@ -84,8 +85,11 @@ class Profile(Document):
         return evaluate_dates
 
     def evidence(self, scope: Scope, facts: Sequence[Fact], t: int) -> list[Fact]:
-        """The facts that set the tested attributes, or took them away."""
-        return attribute_facts(facts, {parse_path(path)[0] for path in self.profile})
+        """The facts that set the tested attributes, or took them away; for dates by the contact's clock, that too."""
+        names = {parse_path(path)[0] for path in self.profile}
+        if scope.calendar.own and any(test.dated for test in self.profile.values()):
+            names.add(ATTRIBUTE)
+        return attribute_facts(facts, names)
 
     def describe(self) -> str:
         """Plain words."""

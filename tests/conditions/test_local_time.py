@@ -16,6 +16,7 @@ from engine.conditions.zones import Calendar
 from engine.definitions import DefinitionErrors, parse_segment
 from tests import driver
 from tests.conditions.calendars import ZONES, changes, instants, shown, zone_named
+from tests.conditions.evidence import evidence
 from tests.driver import fact
 
 Facts = list[dict[str, Any]]
@@ -150,6 +151,17 @@ def test_mistakes(rule: str, path: str, said: str) -> None:
         parse_segment(f"segment: s\nwhen: {{local_time: {{{rule}}}}}")
     assert caught.value.errors[0].path == f"when.local_time.{path}".rstrip(".")
     assert said in str(caught.value)
+
+
+def test_a_verdict_rests_on_the_fact_that_named_the_zone() -> None:
+    facts = [
+        fact("2026-01-01", "contact_updated", timezone="Asia/Tokyo", named="first"),
+        fact("2026-01-02", "contact_updated", timezone="Europe/Moscow", named="second"),
+        fact("2026-01-03", "contact_updated", city="Moscow", named="city"),
+    ]
+    assert evidence(f"{{local_time: {{{TEN}}}}}", facts, "2026-01-01T12:00:00Z") == ["first"]
+    assert evidence(f"{{local_time: {{{TEN}}}}}", facts, "2026-01-05") == ["second"]
+    assert evidence(f"{{local_time: {{{TEN}}}}}", facts[2:], "2026-01-05") == []
 
 
 def test_plain_yaml_will_do() -> None:

@@ -20,6 +20,7 @@ from engine.conditions.zones import Calendar
 from engine.definitions import DefinitionErrors, parse_segment
 from tests import driver
 from tests.conditions.calendars import ZONES, changes, in_zone, instants, later, millis, shown, zone_named
+from tests.conditions.evidence import evidence
 from tests.driver import fact
 
 
@@ -165,6 +166,20 @@ def test_a_new_date_moves_the_deadline() -> None:
         "enter s 2026-03-01T00:00:00.000Z clock",
         "exit s 2026-03-02T00:00:00.000Z event",
     ]
+
+
+def test_a_verdict_rests_on_the_facts_that_set_the_date() -> None:
+    facts = [
+        fact("2026-01-01", "contact_updated", d="2026-02-01", named="first"),
+        fact("2026-01-02", "contact_updated", d="2026-03-01", timezone="Asia/Tokyo", named="second"),
+        fact("2026-01-03", "contact_updated", timezone="Europe/Moscow", named="moved"),
+        fact("2026-01-04", "contact_updated", city="Moscow", named="city"),
+        fact("2026-02-01", "contact_updated", d=None, named="none"),
+    ]
+    rule = "{profile: {d: {within: P7D}}}"
+    assert evidence(rule, facts, "2026-01-31T00:00:00Z") == ["second"]
+    assert evidence(f"{rule}\ntimezone: contact", facts, "2026-01-31T00:00:00Z") == ["second", "moved"]
+    assert evidence("{profile: {city: Moscow, d: {eq: x}}}\ntimezone: contact", facts, "2026-03-01") == ["city", "none"]
 
 
 def test_what_two_tests_forbid_stays_so_until_the_last_of_them_may_change() -> None:
