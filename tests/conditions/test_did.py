@@ -304,6 +304,7 @@ def test_evidence_is_what_counts() -> None:
     [
         ({"event": "view", "within": ["P2D", "P7D"]}, "did view from 7 days to 2 days ago"),
         ({"event": "view", "first": True, "count": {"eq": 0}}, "not (did view for the first time)"),
+        ({"event": "view", "first": True, "count": {"lte": 1}}, "did view for the first time at most once"),
         (
             {"event": "product_view", "where": {"category": "tea"}, "of_last": 5, "count": {"gte": 3}},
             "viewed tea at least 3 times among the last 5 product view events",
