@@ -78,9 +78,9 @@ def test_half_a_year_of_a_shop(tmp_path: Path) -> None:
     _agree(lines, DATA_SETS / "segments", tmp_path, set())
 
 
-@pytest.mark.parametrize("late", [0.0, 0.02])
-def test_a_hundred_thousand_facts_on_five_topics(tmp_path: Path, late: float) -> None:
-    sent = generate(Shape(late=late, grace=GRACE_MS))
+@pytest.mark.parametrize(("late", "facts"), [(0.0, 100_000), (0.02, 40_000)])
+def test_every_condition_over_many_facts_on_five_topics(tmp_path: Path, late: float, facts: int) -> None:
+    sent = generate(Shape(facts=facts, late=late, grace=GRACE_MS))
     lines = [Line(each.topic, key(each), wire(each)) for each in sent]
     lines += closing_lines(max(each.at for each in sent) + HOUR)
     contacts_late = late_contacts(sent, GRACE_MS)
