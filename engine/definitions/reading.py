@@ -15,8 +15,8 @@ from engine.definitions.document import Segment
 from engine.definitions.errors import DefinitionError, DefinitionErrors
 from engine.definitions.mistakes import mistakes
 from engine.definitions.model import PREFIX, Definition, Model
-from engine.definitions.source import Source
-from engine.definitions.text import NOTHING, NOTHING_HINT, Read, missing_values, read_text
+from engine.definitions.source import Source, path_text, shown
+from engine.definitions.text import Read, flaws, read_text
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _IDS = re.compile(r"""^\s*\{?\s*["']?(segment|model)["']?\s*:\s*["']?([a-z0-9-]+)""", re.MULTILINE)
@@ -185,9 +185,8 @@ def _is_model(document: Any) -> bool:
 
 def _read_plain(kind: type[Definition], document: Any, name: str) -> Definition:
     source = Source(name, document)
-    missing = list(missing_values(document))
-    if missing:
-        raise DefinitionErrors([source.error(place, NOTHING, NOTHING_HINT) for place in missing])
+    if found := list(flaws(document)):
+        raise DefinitionErrors([DefinitionError(path_text(at), shown(text), *said, name) for at, text, *said in found])
     definition, errors = _validated(kind, source)
     if definition is None:
         raise DefinitionErrors(errors)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer
@@ -27,10 +27,14 @@ DEPTH_MAX = 64
 """How deep a definition may nest."""
 NOTHING = "the value is missing"
 NOTHING_HINT = "write one, or take the key out (exists: false asks for what is not there)"
+NO_CHARACTER = "the text holds what is no character"
+NO_CHARACTER_HINT = "write whole characters"
 _CORE = "tag:yaml.org,2002:"
 _BRACKET = re.compile(r"[\[\]{}]")
 _NO_CHARACTER = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no YAML text may hold: control characters and lone surrogates."""
+_LONE = re.compile("[\ud800-\udfff]")
+"""Half of a pair of UTF-16: an escape of JSON can write it alone, UTF-8 and the state cannot."""
 _NEXT_DOCUMENT = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 
 
@@ -187,7 +191,8 @@ class _Reading:
                 mark = self._keys.get(place) or self._values[place[:-1]]
             self._wrong(place, node.value, NOTHING, NOTHING_HINT, mark)
         if isinstance(value, str) and not _whole(value):
-            self._wrong(place, repr(value), "the text holds what is no character", "write whole characters", mark)
+            self._wrong(place, repr(value), NO_CHARACTER, NO_CHARACTER_HINT, mark)
+            return _LONE.sub("\ufffd", value)  # what looks for other mistakes may need to encode it
         return value
 
     def _object(self, node: MappingNode, place: Place) -> dict[str, Any]:
@@ -195,8 +200,11 @@ class _Reading:
         for key_node, value_node in node.value:
             mark = key_node.start_mark.line + 1, key_node.start_mark.column + 1
             key = _joined(str(key_node.value)) if isinstance(key_node, ScalarNode) else ""
-            if not isinstance(key_node, ScalarNode) or not _whole(key):
+            if not isinstance(key_node, ScalarNode):
                 self._wrong(place, repr(key), "a key must be a text", "write key: value", mark)
+                continue
+            if not _whole(key):
+                self._wrong(place, repr(key), NO_CHARACTER, NO_CHARACTER_HINT, mark)
                 continue
             if key in found:
                 self._wrong((*place, key), key, f"the key {key!r} stands here twice", "take one of them out", mark)
@@ -228,18 +236,32 @@ def _joined(text: str) -> str:
 
 
 def _whole(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return _LONE.search(text) is None
 
 
-def missing_values(value: Any, place: Place = ()) -> Iterator[Place]:
-    """Where a plain document has nulls, which no definition may hold."""
+class Flaw(NamedTuple):
+    """What no definition may hold, in a document that is plain already."""
+
+    place: Place
+    text: str
+    problem: str
+    hint: str
+
+
+def flaws(value: Any, place: Place = ()) -> Iterator[Flaw]:
+    r"""The nulls of a plain document, and its texts and keys with what is no character, such as \ud800 alone."""
     if value is None:
-        yield place
+        yield Flaw(place, "null", NOTHING, NOTHING_HINT)
+    elif isinstance(value, str) and not _whole(value):
+        yield Flaw(place, repr(value), NO_CHARACTER, NO_CHARACTER_HINT)
     elif len(place) > DEPTH_MAX:
         return
     elif isinstance(value, dict):
         for key, child in value.items():
-            yield from missing_values(child, (*place, str(key)))
+            if _whole(str(key)):
+                yield from flaws(child, (*place, str(key)))
+            else:
+                yield Flaw(place, repr(key), NO_CHARACTER, NO_CHARACTER_HINT)
     elif isinstance(value, list):
         for index, child in enumerate(value):
-            yield from missing_values(child, (*place, index))
+            yield from flaws(child, (*place, index))

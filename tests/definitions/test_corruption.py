@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,37 @@ def test_a_spoiled_document(document: Any) -> None:
     _told(json.dumps(document, indent=1))
     with suppress(DefinitionErrors):
         read_definition(document)
+
+
+def _halved(part: Any) -> Iterator[Any]:
+    """The document with half a character at the end of one of its texts or keys, each in turn."""
+    if isinstance(part, str):
+        yield part + "\ud83d"
+    elif isinstance(part, list):
+        for index, child in enumerate(part):
+            yield from ([*part[:index], spoilt, *part[index + 1 :]] for spoilt in _halved(child))
+    elif isinstance(part, dict):
+        for key, child in part.items():
+            yield {name + "\ud83d" * (name == key): value for name, value in part.items()}
+            yield from ({**part, key: spoilt} for spoilt in _halved(child))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_half_a_character_anywhere_is_a_mistake_with_its_place(document: dict[str, Any]) -> None:
+    """It could be neither kept nor sent: UTF-8 has no form for it."""
+    spoilt = list(_halved(document))
+    assert len(spoilt) > 15
+    for each in spoilt:
+        text = json.dumps(each, indent=1)
+        line = text[: text.index("\\ud83d")].count("\n") + 1
+        with pytest.raises(DefinitionErrors) as refused:
+            parse_definitions(text, "f")
+        found = [error for error in refused.value.errors if error.problem == "the text holds what is no character"]
+        assert [error.line for error in found] == [line], text
+        assert str(refused.value).encode()
+        with pytest.raises(DefinitionErrors, match="the text holds what is no character") as refused:
+            read_definition(each)
+        assert str(refused.value).encode()
 
 
 MARKS = ["", " ", "\n", "\t", "{", "]", "'", '"', ":", "- ", "---\n", "*a", "&b ", "!x ", "5", "~"]
