@@ -186,7 +186,9 @@ def _is_model(document: Any) -> bool:
 def _read_plain(kind: type[Definition], document: Any, name: str) -> Definition:
     source = Source(name, document)
     if found := list(flaws(document)):
-        raise DefinitionErrors([DefinitionError(path_text(at), shown(text), *said, name) for at, text, *said in found])
+        raise DefinitionErrors(
+            [DefinitionError(path_text(at), shown(text), problem, hint, name) for at, text, problem, hint in found]
+        )
     definition, errors = _validated(kind, source)
     if definition is None:
         raise DefinitionErrors(errors)
