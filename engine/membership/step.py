@@ -85,7 +85,7 @@ def take_fact(
     now_due = contact.deadline <= as_of
     if now_due:  # a deadline at the very instant of the fact is checked with it
         more += due_ranks(workspace, contact, as_of)
-    touched = workspace.touched(plan, bits) if bits else ()
+    touched = plan.ranks.get(bits) or workspace.touched(plan, bits) if bits else ()
     if more:
         segments = workspace.together(tuple(sorted({*touched, *more})))
     elif touched:
@@ -115,13 +115,17 @@ def _feed(
     """Give the fact to the features that take it and have not yet; the bits of the probes that passed."""
     bits = 0
     features = contact.features
+    properties = fact.decoded
     folded: set[int] | None = set() if ordered_anew else None
     for probe in plan.probes:
         if probe.bounded and not probe.since <= fact.at < probe.until:
             continue
         test = probe.test
-        if test is not None and not test(fact.properties):
-            continue
+        if test is not None:
+            if properties is None:
+                properties = fact.properties
+            if not test(properties):
+                continue
         bits |= probe.bit
         for feature, key, role in probe.takers:
             if mended and feature in mended:
@@ -161,7 +165,8 @@ def _change(
 
 def fire(workspace: WorkspacePlan, contact: Contact, key: bytes, before: int, clock: int, batch: Batch) -> None:
     """Fire the contact's deadlines strictly before `before`, each at its own instant, and set its next one."""
-    workspace = workspace.for_contact(contact)
+    if workspace.own:
+        workspace = workspace.for_contact(contact)
     contact_id = ""
     while contact.deadline < before:
         at = contact.deadline
