@@ -52,6 +52,14 @@ def test_a_contact_survives_its_encoding() -> None:
     assert (header.plan, header.as_of, header.known_at, header.deadline) == (1 << 62, 5, 3, 9)
 
 
+def test_a_state_from_before_a_field_was_there_opens() -> None:
+    contact = Contact(as_of=5, facts=2, refunds=[["A-1", 4]], size=9, grown=8)
+    fields = msgspec.msgpack.decode(encode_contact(contact)[1:])
+    assert len(fields) == len(Contact.__struct_fields__)
+    first_of = Contact.__struct_fields__.index("retractions")  # the first that was added
+    assert decode_contact(encode_contact(contact)[:1] + msgspec.msgpack.encode(fields[:first_of])) == contact
+
+
 def test_a_position_survives_its_encoding() -> None:
     position = Position({"events.clicks": 17, "a": 0}, 1_000, 1 << 61, b"\x07defaultx")
     assert decode_position(encode_position(position)) == position
@@ -64,6 +72,13 @@ def test_a_journal_chunk_gives_back_its_facts() -> None:
         ("1", "click", 10, 15, BORIS, {"button": "Women"}),
         ("2", "click", 20, 25, BORIS, {"button": "Women"}),
     ]
+
+
+def test_a_fact_that_was_dead_on_arrival_is_journaled_as_such() -> None:
+    facts = [fact(BORIS, "1", 10), fact(BORIS, "2", 20)]
+    facts[1].dead = True
+    read = decode_chunk(encode_chunk(facts), BORIS)
+    assert [(f.type, f.dead) for f in read] == [("click", False), ("click", True)]
 
 
 @pytest.mark.parametrize("read", [decode_contact, decode_header, decode_position, lambda b: decode_chunk(b, ANNA)])
