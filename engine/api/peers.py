@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from engine.conditions.instants import format_instant
-from engine.membership.explanation import Unknown, UnknownContact, UnknownSegment, as_json
+from engine.membership.explanation import TooFarAhead, Unknown, UnknownContact, UnknownSegment, as_json
 from engine.worker.engine import NotHere
 
 if TYPE_CHECKING:
@@ -26,7 +26,13 @@ CONTACT_SECONDS: Final = 5.0
 """One look into a store; a busy worker's event loop may hold it up for a batch."""
 EXPLANATION_SECONDS: Final = 15.0
 """One contact's whole journal taken anew: a second for some ten thousand facts."""
-UNKNOWN: Final[dict[type[Unknown], str]] = {UnknownSegment: "unknown_segment", UnknownContact: "unknown_contact"}
+UNKNOWN: Final[dict[type[Unknown], tuple[int, str]]] = {
+    UnknownSegment: (404, "unknown_segment"),
+    UnknownContact: (404, "unknown_contact"),
+    TooFarAhead: (400, "too_far_ahead"),
+}
+"""Status and word for what cannot be explained."""
+REFUSALS: Final = frozenset(status for status, _ in UNKNOWN.values())
 MEMBERS_SECONDS: Final = 60.0
 """A page of members of a small segment reads every contact of the owner's partitions: some microseconds each."""
 CONNECTIONS_MAX: Final = 32
@@ -70,8 +76,8 @@ class Peers:
     async def explanation(
         self, workspace: str, contact: str, segment: str, at: int | None, nested: int
     ) -> tuple[int, dict[str, Any]]:
-        """The explanation in plain JSON with status 200, from whoever runs the contact's partition; with 404 the error
-        for what is unknown. `at` in milliseconds, None for now. Raises Unanswered."""
+        """The explanation in plain JSON with status 200, from whoever runs the contact's partition; with another one
+        the error for what is unknown. `at` in milliseconds, None for now. Raises Unanswered."""
         try:
             return await self.own_explanation(workspace, contact, segment, at, nested)
         except NotHere as elsewhere:
@@ -82,8 +88,8 @@ class Peers:
         if at is not None:
             question["at"] = format_instant(at)
         path = f"/segments/{quote(segment, safe='')}/explanation"
-        status, found = await self._ask(url, path, question, EXPLANATION_SECONDS, [number])
-        if not isinstance(found, dict) or found.get("error", "unknown_segment") not in UNKNOWN.values():
+        status, found = await self._ask(url, path, question, EXPLANATION_SECONDS, [number], REFUSALS)
+        if not isinstance(found, dict) or (status != 200 and (status, found.get("error")) not in UNKNOWN.values()):
             raise Unanswered([number], f"what answers at {url} is not a worker of this version")
         return status, found
 
@@ -94,7 +100,8 @@ class Peers:
         try:
             return 200, as_json(await self._engine.explanation(workspace, contact, segment, at, nested))
         except Unknown as error:
-            return 404, {"error": UNKNOWN[type(error)], "detail": str(error)}
+            status, word = UNKNOWN[type(error)]
+            return status, {"error": word, "detail": str(error)}
 
     async def members(self, workspace: str, segment: str, after: str, limit: int) -> tuple[list[str], str | None]:
         """At most `limit` ids of members after the id `after`, of all partitions, in the order of their bytes.
@@ -159,12 +166,13 @@ class Peers:
         return page
 
     async def _ask(
-        self, url: str, path: str, question: dict[str, str], seconds: float, numbers: list[int]
-    ) -> tuple[int, Any]:
+        self, url: str, path: str, question: dict[str, str], seconds: float, numbers: list[int],
+        refusals: frozenset[int] = frozenset((404,)),
+    ) -> tuple[int, Any]:  # fmt: skip
         timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
         try:
             answer = await self._client.get(url + path, params={**question, "own": "true"}, timeout=timeout)
-            if answer.status_code in (200, 404):
+            if answer.status_code == 200 or answer.status_code in refusals:
                 return answer.status_code, answer.json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise Unanswered(numbers, f"the owner at {url} does not answer ({type(error).__name__})") from error

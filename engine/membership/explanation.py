@@ -135,6 +135,13 @@ class UnknownContact(Unknown):
         super().__init__(f"No fact names the contact {contact!r} in workspace {workspace}.", hint)
 
 
+class TooFarAhead(Unknown):
+    """An instant to come that lies behind too many changes by the clock of the day."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(f"{format_instant(at)} is too far ahead: too much comes and goes by the clock until then.")
+
+
 def as_json(explanation: Explanation) -> dict[str, Any]:
     """The explanation in plain JSON."""
     found: dict[str, Any] = msgspec.to_builtins(explanation, enc_hook=_written)

@@ -18,10 +18,11 @@ from engine.conditions.fact import Fact
 from engine.conditions.instants import DAY, MINUTE, SECOND, parse_instant
 from engine.definitions.document import Segment
 from engine.definitions.model import Definition, Model, canonical_form, is_model
-from engine.membership.explain import Known, explain
+from engine.membership.explain import explain
 from engine.membership.explanation import Explanation, UnknownContact
 from engine.membership.facts import Rejected, read_fact
 from engine.membership.memory import MemoryContacts
+from engine.membership.moment import Known
 from engine.membership.partition import Partition
 from engine.membership.placement import split_key, store_key
 from engine.membership.plan import Plan, compile_plan

@@ -268,7 +268,8 @@ class SegmentEngine:
             raise NotHere(number, self.roster.owner_of(number))
         plan, clock = self.definitions.plan, loop.settled
         try:
-            return explain_contact(loop.store, plan, self.settings, clock, workspace, contact, segment, at, nested)
+            store, settings = loop.store, self.settings
+            return await explain_contact(store, plan, settings, clock, workspace, contact, segment, at, nested)
         except UnknownContact:
             stores = [each.store for each in self._loops.values() if each.state == "running" and each.store is not None]
             raise UnknownContact(workspace, contact, near_contacts(stores, workspace, contact)) from None

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from engine.conditions.contact import SEQUENCE, SINCE, Contact
 from engine.conditions.instants import NEVER, format_instant
-from engine.membership.explain import Known, explain
+from engine.membership.explain import explaining
 from engine.membership.explanation import Explanation
+from engine.membership.moment import Known
 from engine.membership.placement import partition_of, store_key, wire_key
 from engine.membership.plan import Plan
 from engine.membership.planned import segment_key
@@ -57,12 +58,12 @@ def show_contact(store: Store, plan: Plan, workspace: str, contact: str) -> dict
     }
 
 
-def explain_contact(
+async def explain_contact(
     store: Store, plan: Plan, settings: Settings, clock: int, workspace: str, contact: str, segment: str,
     at: int | None, nested: int,
 ) -> Explanation:  # fmt: skip
     """Why a contact is in a segment or is not, by its committed state as of `clock` and its journal; `at` in
-    milliseconds.
+    milliseconds. What is read is read at once; the work on it leaves others their turn.
 
     Raises engine.membership.explanation.Unknown.
     """
@@ -73,7 +74,14 @@ def explain_contact(
         state=None if encoded is None else decode_contact(encoded), history=store.history(key), clock=clock,
         dedup=settings.dedup, journal_retention=settings.journal_retention,
     )  # fmt: skip
-    return explain(known, segment, at, nested)
+    work = explaining(known, segment, at, nested)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            found: Explanation = end.value
+            return found
+        await asyncio.sleep(0)
 
 
 def near_contacts(stores: Sequence[Store], workspace: str, contact: str) -> list[str]:

@@ -19,6 +19,7 @@ from engine.worker.query import place
 from tests.driver import fact, line_of
 
 BUYERS = parse_segment("segment: buyers\nname: Buyers\nwhen: {did: {event: purchase, within: P30D}}")
+DAILY = parse_segment("segment: buyers\nwhen: {local_time: {from: '09:00', to: '10:00'}}")
 PARTITIONS = 4
 
 
@@ -29,6 +30,7 @@ class Stand:
         self.settings = SimpleNamespace(partitions=PARTITIONS)
         self.metrics = Metrics()
         self.definitions = SimpleNamespace(segments=lambda: [(BUYERS, 3)])
+        self.segment = BUYERS
         self.partitions = partitions
         self.roster = SimpleNamespace(owner_of=lambda number: self.owners.get(number))
         self.owners: dict[int, str] = {}
@@ -46,7 +48,7 @@ class Stand:
         number = place(workspace, contact, PARTITIONS)
         if number not in self.partitions:
             raise NotHere(number, self.owners.get(number))
-        replay = Replay([BUYERS])
+        replay = Replay([self.segment])
         for known in self.contacts:
             replay.take(line_of(fact("2026-01-01T10:00Z", "purchase", known[1], named="p-1")))
         return replay.explain(contact, segment, workspace, at, nested)
@@ -200,6 +202,16 @@ async def test_what_cannot_be_explained_is_told_by_any_worker_with_what_is_like_
         status, told = await group.get("/segments/byers/explanation", contact=contact)
         assert (status, told["error"]) == (404, "unknown_segment")
         assert "Did you mean buyers?" in told["detail"]
+
+
+async def test_an_instant_too_far_ahead_is_refused_by_any_worker() -> None:
+    group = Group([0, 2], [1, 3])
+    for worker in group.workers:
+        worker.segment = DAILY
+    group.know("c-1", "c-2", "c-3")
+    for contact in ("c-1", "c-2", "c-3"):
+        status, told = await group.get("/segments/buyers/explanation", contact=contact, at="9000-01-01")
+        assert (status, told["error"]) == (400, "too_far_ahead")
 
 
 async def test_a_partition_without_an_owner_is_named() -> None:

@@ -264,6 +264,22 @@ def test_the_unknown_is_told_with_what_is_like_it() -> None:
         replay.explain("c1", "tea-again")
 
 
+def test_what_comes_and_goes_every_day_is_followed_for_years_and_not_for_ever() -> None:
+    text = "segment: s\nwhen: {all: [{local_time: {from: '09:00', to: '10:00'}}, {in_list: a}]}"
+    replay = replayed(text, [fact("2026-01-01", "list_added", list="a")])
+    assert replay.explain("c-1", "s", at=parse_instant("2032-05-01T09:30:00Z")).member
+    with pytest.raises(Unknown, match=r"2399-05-01T09:30:00.000Z is too far ahead"):
+        replay.explain("c-1", "s", at=parse_instant("2399-05-01T09:30:00Z"))
+    nine, eleven = "{from: '09:00', to: '10:00'}", "{from: '11:00', to: '12:00'}"
+    never = f"segment: s\nwhen: {{all: [{{local_time: {nine}}}, {{local_time: {eleven}}}]}}"
+    found = explained(never, [fact("2026-01-01", "click")])
+    assert (found.member, found.next.exact) == (False, False)
+    assert found.next.at is not None
+    assert found.next.at > START + 1_000 * DAY
+    assert all(leaf.next is not None and leaf.next.exact for leaf in leaf_nodes(found.rule))
+    assert "this does not change before 20" in tell(found)
+
+
 def test_many_facts_are_told_by_number() -> None:
     facts = [fact(f"2026-01-01T10:{minute:02d}Z", "click", named=f"c{minute}") for minute in range(50)]
     [leaf] = leaf_nodes(explained("segment: s\nwhen: {did: {event: click}}", facts).rule)
