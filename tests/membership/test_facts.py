@@ -254,7 +254,8 @@ def test_engine_and_recount_take_the_same_instants(at: str) -> None:
     [
         good(at="2026-01-01T00:00:00"), good(at="2026-01-01"), good(at="2026-01-01T10:00Z"),
         good(at="2026-01-01T10:00:00+0300"), good(at="2026-12-31T23:59:60Z"), good(at="2026-01-01T10:00:00,5Z"),
-        good(at="2026-01-01T10:00:00 Z"), good(at="2026-01-01T10:00+03:00"), good(at="1969-12-31T23:59:59Z"), good(at="2026-01-01T00:00:00.0000000001Z"),
+        good(at="2026-01-01T10:00:00 Z"), good(at="2026-01-01T10:00+03:00"),
+        good(at="1969-12-31T23:59:59Z"), good(at="2026-01-01T00:00:00.0000000001Z"),
         good(id=""), good(id=None), good(id="x" * 513), good(workspace=None), good(workspace="x" * 65),
     ],
 )  # fmt: skip
