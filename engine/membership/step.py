@@ -98,14 +98,17 @@ def take_fact(
     elif until < contact.deadline:
         contact.deadline = until
     if changes:
-        cause: Cause = ("event", fact.id, kind, at)
-        leaving = cause
-        if special:
-            if kind in _LISTS:
-                cause = leaving = ("list", fact.id, kind, at)
-            elif kind in SPEAKING and (said := consent_of(fact)) is not None and not said[1]:
-                leaving = ("opt_out", fact.id, kind, at)
-        publish(contact, fact.contact, changes, as_of, clock, late, cause, leaving, batch)
+        entering, leaving = _causes(fact)
+        publish(contact, fact.contact, changes, as_of, clock, late, entering, leaving, batch)
+
+
+def _causes(fact: Fact) -> tuple[Cause, Cause]:
+    """The cause of enters, and that of exits."""
+    kind = fact.type
+    cause: Cause = ("list" if kind in _LISTS else "event", fact.id, kind, fact.at)
+    if kind in SPEAKING and (said := consent_of(fact)) is not None and not said[1]:
+        return cause, ("opt_out", fact.id, kind, fact.at)
+    return cause, cause
 
 
 def _feed(
