@@ -25,7 +25,8 @@ def definition(segment: str, tree: Tree) -> dict[str, Any]:
 def rule(tree: Tree) -> dict[str, Any]:
     """One condition. Raises KeyError for a kind that no case has had so far."""
     ((kind, said),) = tree.items()
-    return _RULES[kind](said)
+    found: dict[str, Any] = _RULES[kind](said)
+    return found
 
 
 def _children(word: str) -> Any:
