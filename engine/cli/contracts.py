@@ -153,7 +153,7 @@ class ConditionRecord(BaseModel):
     facts_all: int = Field(ge=0, description="How many it rests on.")
     would_change: bool = Field(description="One of the leaves that would have to change for another answer.")
     children: list[ConditionRecord]
-    nested: ExplanationRecord | None = Field(description="Of `in_segment`: the other segment's explanation.")
+    nested: ExplanationRecord | None = Field(description="Of `in_segment`: of the other segment.")
 
 
 class ExplanationRecord(BaseModel):

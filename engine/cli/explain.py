@@ -25,7 +25,7 @@ NESTED_MAX = 5
 @click.option("--at", metavar="T", help="At this RFC 3339 instant, past or future; default: now.")
 @click.option(
     "--nested", type=click.IntRange(0, NESTED_MAX), default=1, show_default=True,
-    help="How deep the segments of in_segment are explained too.",
+    help="How deep the rules of the segments in in_segment are explained too.",
 )  # fmt: skip
 @workspace_option
 @url_option

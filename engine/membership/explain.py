@@ -41,8 +41,9 @@ NESTED_MAX: Final = 5
 def explain(known: Known, segment: str, at: int | None = None, nested: int = 1) -> Explanation:
     """Why the contact is in the segment or is not at `at` (ms; None: now, which is the partition's clock).
 
-    Segments named by `in_segment` are explained too, `nested` levels deep. Raises Unknown for a contact or a segment
-    that is not there, and for an instant too far ahead.
+    Of segments named by `in_segment` it is told whether the contact is in, since when and what decided, and `nested`
+    levels deep their rules too. Raises Unknown for a contact or a segment that is not there, and for an instant too far
+    ahead.
     """
     return done(explaining(known, segment, at, nested))
 
@@ -70,11 +71,11 @@ class _Answers:
         self.workspace, self.basis = moment.workspace, moment.basis
         self._moment = moment
         self._verdicts, self._leaf_verdicts = VERDICTS_MAX, LEAF_VERDICTS_MAX
-        self._explained: dict[int, Explanation] = {}
+        self._explained: dict[tuple[int, bool], Explanation] = {}
         self._changes: dict[int, told.Next] = {}
 
     def explain(self, planned: PlannedSegment, nested: int) -> Slices[Explanation]:
-        """The explanation for one segment."""
+        """The explanation for one segment; without its rule where `nested` is negative."""
         contact, t = self.contact, self.t
         entry = contact.members.get(planned.key)
         member = entry is not None and entry[SEQUENCE] & 1 == 1
@@ -84,7 +85,7 @@ class _Answers:
         document = planned.document
         rule = None
         smallest: list[list[str]] = []
-        if document.when is not None:
+        if document.when is not None and nested >= 0:
             rule = yield from self._node(planned, document.when, "when", nested)
             if rule.truth is member and decided.by not in ("include", "unknown"):
                 smallest = _mark(rule, document.when)
@@ -200,10 +201,10 @@ class _Answers:
             node.next = told.Next(None)
             return
         node.next = self._next_change(other)
-        if nested > 0:
-            if other.key not in self._explained:
-                self._explained[other.key] = yield from self.explain(other, nested - 1)
-            node.nested = self._explained[other.key]
+        place = other.key, nested > 0
+        if place not in self._explained:
+            self._explained[place] = yield from self.explain(other, nested - 1)
+        node.nested = self._explained[place]
 
     def _next_truth(self, evaluate: Evaluate, truth: bool, until: int) -> told.Next:
         """When a leaf's truth changes if nothing happens: from `until` to `until`."""

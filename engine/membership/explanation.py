@@ -70,7 +70,8 @@ class Node(msgspec.Struct):
 
     `until`: its truth is known to hold until then without a new fact, None for ever; `next`, of leaves: when that truth
     really changes. `facts` are the newest it rests on, `facts_all` how many there are. `would_change` marks the leaves
-    of one smallest set whose change would change the answer. `nested` explains the segment of an `in_segment`.
+    of one smallest set whose change would change the answer. `nested` explains the segment of an `in_segment`,
+    without its rule where that was not asked for.
     """
 
     condition: str

@@ -216,7 +216,9 @@ def test_nested_segments_are_explained_with_it() -> None:
     assert (inner.nested.segment, inner.nested.member) == ("tea-again", False)
     assert ids(leaf_nodes(inner.nested.rule)[0]) == ["p1"]
     bare = replayed(text, BOUGHT).explain("c-1", "mail", nested=0)
-    assert leaf_nodes(bare.rule)[0].nested is None
+    brief = leaf_nodes(bare.rule)[0].nested
+    assert brief is not None
+    assert (brief.member, brief.next.at, brief.rule) == (False, inner.next.at, None)
 
 
 def test_by_the_contacts_own_time_zone() -> None:
