@@ -20,6 +20,8 @@ from engine.recount.past import LIST_TYPES, Past, consent_of
 from engine.recount.plan import Plan
 
 CLOCK = "clock"
+ANSWERS_KEPT = 64
+"""Of one contact: a clock that comes and goes brings the same few again and again."""
 
 
 class Walk:
@@ -41,6 +43,8 @@ class Walk:
         self._agenda: list[tuple[int, int]] = []  # heap of (instant after `_looked`, leaf)
         self._turns: dict[int, int] = {}  # leaf → its next turn, if that is on the agenda
         self._ids: dict[str, int | None] = {}
+        # By all verdicts, who is in: nothing else decides until a fact says something of consent.
+        self._answers: dict[tuple[bool, ...], dict[str, bool]] = {}
 
     def is_duplicate(self, fact: Fact, dedup: int) -> bool:
         """Whether a fact with this id was taken less than `dedup` ms of arrival before; remembers it if not."""
@@ -89,7 +93,11 @@ class Walk:
         else:
             self._plan_ahead(fact, minding, at)
             leaves = {*minding, *self._due(at)}
-        if self._look(at, leaves) or anew or consent_of(fact) is not None:
+        changed = self._look(at, leaves)
+        if anew or consent_of(fact) is not None:
+            self._answers = {}
+            self._judge(at, fact)
+        elif changed:
             self._judge(at, fact)
         self._as_of = at
 
@@ -140,7 +148,12 @@ class Walk:
 
     def _judge(self, t: int, fact: Fact | None) -> bool:
         """Publishes what differs from the answers at `t`: all exits, then all enters. Whether anything did."""
-        answers = self._plan.answers(self._contact, self._past, self._verdicts)
+        verdicts = tuple(self._verdicts)
+        if verdicts not in self._answers:
+            if len(self._answers) >= ANSWERS_KEPT:
+                self._answers = {}
+            self._answers[verdicts] = self._plan.answers(self._contact, self._past, verdicts)
+        answers = self._answers[verdicts]
         now_in = {name for name, sequence in self.members.items() if sequence % 2}
         exits = [name for name in self._plan.order if name in now_in and not answers[name]]
         enters = [name for name in self._plan.order if name not in now_in and answers[name]]

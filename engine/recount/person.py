@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from fractions import Fraction
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -124,6 +125,7 @@ def sample(leaf: Leaf, past: Past, _chosen: Chosen, _t: int) -> bool:
     return last is not None and first <= point < last
 
 
+@lru_cache(maxsize=1440)
 def _minute(clock: str) -> int:
     hours, minutes = clock.split(":")
     return int(hours) * 60 + int(minutes)

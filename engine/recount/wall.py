@@ -73,16 +73,19 @@ def first_day(unit: str, number: int) -> date | None:
         return None
 
 
-def readings(day: date, minute: int, zone: str) -> set[int]:
+@lru_cache(maxsize=1 << 16)
+def readings(day: date, minute: int, zone: str) -> frozenset[int]:
     """When the wall shows `minute` minutes (up to 1440) after the midnight of `day`: twice in an overlap."""
     try:
         wall = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)) + timedelta(minutes=minute)
-        return {(wall.replace(fold=fold).astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1) for fold in (0, 1)}
+        both = (wall.replace(fold=fold).astimezone(UTC) - _EPOCH for fold in (0, 1))
+        return frozenset(since // timedelta(milliseconds=1) for since in both)
     except (ValueError, OverflowError):
-        return set()
+        return frozenset()
 
 
-def beginnings(day: date, zone: str) -> set[int]:
+@lru_cache(maxsize=1 << 16)
+def beginnings(day: date, zone: str) -> frozenset[int]:
     """Instants among which is every one at which the wall comes to `day`, or comes back to it."""
     midnight = readings(day, 0, zone)
     return midnight | {jump for at in midnight for jump in jumps(zone, at - DAY_MS, at + DAY_MS)}
