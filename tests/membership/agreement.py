@@ -20,6 +20,7 @@ from engine.recount import recount
 from engine.recount.facts import read_fact
 from engine.recount.past import Past
 from engine.recount.plan import Plan
+from engine.state.codec import decode_contact, encode_contact
 from tests.membership.random_conditions import MODELS, Json
 
 Row = tuple[str, str, str, int, int]
@@ -119,7 +120,10 @@ class BothWays:
         self.trues += sum(truths.values())
         self.falses += len(truths) - sum(truths.values())
         workspace = self._workspace.for_contact(contact)
-        self._hold(workspace, contact, truths, "as taken")
+        if self._lines % 2:
+            self._hold(workspace, contact, truths, "as taken")
+        else:
+            self._hold(workspace, decode_contact(encode_contact(contact)), truths, "as stored")
         scratch = copy(contact)
         scratch.features = dict(self._folded(workspace, contact))
         self._hold(workspace, scratch, truths, "folded from nothing")
