@@ -26,9 +26,11 @@ from engine.membership.refunds import effective
 from engine.membership.transitions import Transition
 
 FOLDED_MAX: Final = 20_000
-"""Facts that are taken anew only to find what a transition came from: a second of work or less."""
+"""Facts that are taken anew only to find what a transition came from: a second of work or so."""
 SLICE: Final = 200
 """Facts taken anew between two turns: some ten milliseconds."""
+READ_AGAIN: Final = 8
+"""Facts of the journal read again for a late one, or a refund, that cost as much as one fact taken."""
 STRIDE: Final = 30 * DAY
 """How far time passes on between two turns."""
 FIRED_MAX: Final = 20_000
@@ -86,8 +88,10 @@ def moment_of(known: Known, state: Contact, t: int) -> Slices[Moment]:
     taken = [fact for fact in kept if fact.at <= t]
     is_past = t < state.as_of
     contact, transitions = Contact(), list[Transition]()
-    if is_past or len(taken) <= FOLDED_MAX:
-        contact, transitions = yield from _taken_anew(known, key, state, taken, min(t, state.as_of))
+    if is_past:
+        contact, transitions = yield from _taken_anew(known, key, state, taken, t)
+    elif len(taken) <= FOLDED_MAX:
+        _, transitions = yield from _taken_anew(known, key, state, taken, state.as_of, FOLDED_MAX)
     if not is_past:
         contact, since = yield from _passed_on(known, key, state, t)
         transitions += since
@@ -107,6 +111,8 @@ class _Alone:
     def __init__(self, key: bytes, contact: Contact | None = None, history: Sequence[Fact] = ()) -> None:
         self._key = key
         self.contact = contact
+        self.read = 0
+        """Facts that were asked for again."""
         self._history = list(history)
 
     def get(self, key: bytes) -> Contact | None:
@@ -119,6 +125,7 @@ class _Alone:
         """It is here."""
 
     def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:
+        self.read += len(self._history)
         return self._history
 
     def commit(self, batch: Batch) -> list[Transition]:
@@ -128,9 +135,10 @@ class _Alone:
 
 
 def _taken_anew(
-    known: Known, key: bytes, state: Contact, taken: Sequence[Fact], t: int
+    known: Known, key: bytes, state: Contact, taken: Sequence[Fact], t: int, most: int | None = None
 ) -> Slices[tuple[Contact, list[Transition]]]:
-    """The contact's facts taken by a partition in memory, up to `t`."""
+    """The contact's facts taken by a partition in memory, up to `t`; nothing where that is the work of more than `most`
+    facts."""
     contacts, first = _Alone(key), min((fact.at for fact in taken), default=t + 1)
     partition = Partition(
         known.plan, contacts, grace=0, dedup=known.dedup, journal_retention=known.journal_retention,
@@ -143,12 +151,17 @@ def _taken_anew(
         found += contacts.commit(partition.drain())
         if contacts.contact is None:
             contacts.contact = Contact(plan=known.plan.fingerprint, known_at=state.known_at)
+    turn = 0
     for number, fact in enumerate(taken, 1):
         fact = copy(fact)
         fact.workspace, fact.contact, fact.key = known.workspace, known.contact, key
         partition.take((fact,))
         found += contacts.commit(partition.drain())
-        if number % SLICE == 0:
+        work = number + contacts.read // READ_AGAIN
+        if most is not None and work > most:
+            return Contact(), []
+        if work >= turn + SLICE:
+            turn = work
             yield
     while not partition.pass_time(t + 1, 1):
         pass

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from engine.conditions.instants import DAY, format_instant, parse_instant
 from engine.definitions.document import Segment
-from engine.membership.explanation import Explanation, Node, Unknown, as_json, from_json
+from engine.membership import moment
+from engine.membership.explain import explaining
+from engine.membership.explanation import Cause, Explanation, Node, Unknown, as_json, from_json
+from engine.membership.moment import Known, Slices
 from engine.membership.placement import store_key
 from engine.membership.planned import segment_key
 from engine.membership.replay import Replay
@@ -287,6 +290,37 @@ def test_many_facts_are_told_by_number() -> None:
     facts = [fact(f"2026-01-01T10:{minute:02d}Z", "click", named=f"c{minute}") for minute in range(50)]
     [leaf] = leaf_nodes(explained("segment: s\nwhen: {did: {event: click}}", facts).rule)
     assert (leaf.facts_all, len(leaf.facts), leaf.facts[-1].id) == (50, 20, "c49")
+
+
+def test_late_facts_are_taken_anew_with_turns_between_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "segment: keen\nwhen: {sequence: {steps: [{event: view}, {event: cart}], within: P9D}}"
+    views = [fact(format_instant(START + at), "view") for at in range(1_000)]
+    late = [fact(format_instant(START + at), "view") for at in range(40)]  # each has those before it read again
+    replay, key = (
+        replayed(text, [*views, fact(format_instant(START + 2_000), "cart"), *late]),
+        store_key("default", "c-1"),
+    )
+    history, clock = replay.contacts.journal(key), replay.partition.clock
+    known = Known(replay.partition.plan, *("default", "c-1"), replay.contacts.get(key), history, clock, DAY, 400 * DAY)
+    turns, cause = _turns(explaining(known, "keen"))
+    assert turns > 20
+    assert cause is not None
+    assert cause.event_type == "cart"
+    monkeypatch.setattr(moment, "FOLDED_MAX", 2_000)
+    turns, cause = _turns(explaining(known, "keen"))
+    assert turns < 15
+    assert cause is None  # to find it would take too long
+
+
+def _turns(work: Slices[Explanation]) -> tuple[int, Cause | None]:
+    turns = 0
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            found: Explanation = end.value
+            return turns, found.cause
+        turns += 1
 
 
 def test_the_json_reads_back() -> None:
