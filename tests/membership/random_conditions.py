@@ -15,10 +15,10 @@ SPANS = (("PT0S", "PT1H"), ("PT1H", "PT3H"), ("P1D", "P7D"), ("PT3H", "P1M"), ("
 TYPES = ("purchase", "click", "view", "sent", "read")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "contact", "Australia/Lord_Howe", "Africa/Cairo")
 BOUNDS = ("2026-01-29", "2026-01-30T00:00:00Z", "2026-02-01T00:00:00+01:00")
-NUMBERS = (0, 1, 2, 2.5, 10, "2", "10", "1e1")
+NUMBERS = (2, 0, 1, 2.5, 10, "2", "10", "1e1")
 TEXTS = ("tea", "mug", "Tea", "2", "2026-01-29", "2026-01-29T00:00:00Z", "")
 SCALARS = (*TEXTS, *NUMBERS, True, False)
-COMMON = ("tea", 2, "mug")
+COMMON = ("tea", "tea", "mug", 2)
 """Values that are so common, in tests and in facts, that many tests are met."""
 EQUALITIES = ("eq", "ne", "gt", "gte", "lt", "lte")
 TEXT_TESTS = ("contains", "icontains", "starts_with", "ends_with", "matches")
@@ -58,7 +58,7 @@ def maybe(choices: Choices, make: Callable[[Choices], Any], in_all: int = 2) -> 
 
 def window(choices: Choices) -> str:
     """A window."""
-    return one(choices, WINDOWS)
+    return one(choices, (*WINDOWS, "P1D", "P2D", "P7D"))
 
 
 def value(choices: Choices, options: Sequence[Any]) -> Any:
@@ -89,6 +89,8 @@ def test_of_value(choices: Choices) -> Any:
 
 def where(choices: Choices) -> Json:
     """Tests on one or two properties, sometimes asked of one item."""
+    if chance(choices, 2):
+        return {"kind": one(choices, ("tea", {"ne": "mug"}, {"in": ["tea", "mug"]}))}
     found: Json = {one(choices, PATHS): test_of_value(choices) for _ in range(1 + chance(choices, 4))}
     if chance(choices, 5):
         tests = {path: test_of_value(choices) for path in some(choices, ("kind", "price"), 1, 2)}
@@ -121,7 +123,7 @@ def count(choices: Choices) -> Json:
 
 def bound(choices: Choices) -> Any:
     """An end of the bounds, or None."""
-    return one(choices, BOUNDS) if chance(choices, 4) else None
+    return one(choices, BOUNDS) if chance(choices, 6) else None
 
 
 def plain_events(choices: Choices) -> Any:
@@ -154,16 +156,22 @@ def aggregate(choices: Choices) -> Json:
     if chance(choices, 4):
         bought = {"fn": "sum", "of": "amount", "event": "purchase"}
         return {**bought, "within": window(choices), "is": {"gte": one(choices, (1, 3, 10, 20))}}
-    figure = {one(choices, ("gt", "gte", "lt", "lte")): one(choices, (1, 2, 3, 5, 10))}
+    fn = one(choices, ("sum", "avg", "min", "max", "count", "distinct", "first", "last"))
+    if fn in ("count", "distinct"):
+        test: Any = count(choices)
+    elif fn in ("first", "last") or chance(choices, 4):
+        test = test_of_value(choices)
+    else:
+        test = {one(choices, ("gt", "gte", "lt", "lte")): one(choices, (1, 2, 3, 5, 10))}
     return without_none(
         {
-            "fn": one(choices, ("sum", "avg", "min", "max", "count", "distinct", "first", "last")),
-            "of": one(choices, PATHS),
-            "event": events(choices),
+            "fn": fn,
+            "of": one(choices, PATHS) if chance(choices, 4) else "amount",
+            "event": events(choices) if chance(choices, 2) else one(choices, TYPES),
             "where": maybe_where(choices),
             "within": maybe(choices, window),
             "since": bound(choices),
-            "is": test_of_value(choices) if chance(choices, 4) else figure,
+            "is": test,
         }
     )
 

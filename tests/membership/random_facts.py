@@ -27,7 +27,7 @@ SPECIAL = (
     "consent",
     "event_retracted",
 )
-AMOUNTS = (0, 1, 2, 2.5, 10, "3", 0.1, 0.2, "tea")
+AMOUNTS = (2, 1, 10, 2, 2.5, 0, "3", 0.1, 0.2, "tea")
 OWN_ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "nowhere", None, 7)
 HOURS = ("00:00:00", "22:00:00", "02:30:00", "09:00:00.5")
 SHARED_IDS = 12
@@ -37,9 +37,7 @@ SHARED_IDS = 12
 def offset(choices: Choices) -> int:
     """Milliseconds after START: a full hour or day, or just beside."""
     beside = one(choices, (0, 0, 0, 1, -1))
-    if chance(choices, 3):
-        return choices.below(71) * DAY + beside
-    return choices.below(61) * HOUR + beside
+    return (choices.below(13) * HOUR, choices.below(61) * HOUR, choices.below(71) * DAY)[choices.below(3)] + beside
 
 
 def date(choices: Choices) -> Any:
@@ -62,7 +60,7 @@ def properties(choices: Choices) -> Json:
     if choices.below(3):
         found["kind"] = value(choices, (*TEXTS, None))
     if choices.below(3):
-        found["amount"] = value(choices, AMOUNTS)
+        found["amount"] = one(choices, AMOUNTS)
     if choices.below(3):
         found["id"] = one(choices, ("m1", "m1", "m2", 3, "3", ["m1"]))
     if choices.below(3):
@@ -82,7 +80,7 @@ def item(choices: Choices) -> Json:
     if choices.below(3):
         found["kind"] = value(choices, TEXTS)
     if choices.below(3):
-        found["price"] = value(choices, NUMBERS)
+        found["price"] = one(choices, NUMBERS)
     return found
 
 
