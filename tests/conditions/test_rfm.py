@@ -242,6 +242,8 @@ def test_evidence_is_the_last_purchase_or_all_that_count() -> None:
     assert evidence("{rfm: {model: shop, recency: 5}}", facts, at, PLAIN) == ["b"]
     assert evidence("{rfm: {model: shop, recency: 5, frequency: 2}}", facts, at, PLAIN) == ["a", "b"]
     assert evidence("{rfm: {model: shop, monetary: 5}}", facts, at, MODEL % "within: P3D") == ["b"]
+    over = "2026-05-06T00:00:00Z"
+    assert evidence("{rfm: {model: shop, frequency: 1}}", facts, over, MODEL % "within: P3D") == []
     assert evidence("{rfm: {model: shop, recency: 5}}", facts[:1], "2026-06-01T00:00:00Z", MODEL % "within: P3D") == []
 
 

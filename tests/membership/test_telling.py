@@ -112,8 +112,8 @@ TWO = """
 
     no   all of these:
         no*  did order at least once
-        no   none of these:
-            yes* clicked in the last 1 day
+        no   not this:
+            yes* clicked in the last day
                    if nothing happens, this changes at 2026-05-02T00:00:00.000Z
                    click k1 of 2026-05-01T00:00:00.000Z
 
