@@ -93,6 +93,10 @@ def _unknown_key(place: Place, source: Source, document: type[BaseModel]) -> Def
     return source.error(place, f"unknown key {key!r}", hint, key=True)
 
 
+LOGIC = {"and": "all", "or": "any", "nor": "none"}
+"""What other languages call these conditions; by letters alone, `and` would be taken for `any`."""
+
+
 def _no_condition(place: Place, source: Source) -> tuple[Place, DefinitionError]:
     value = source.at(place)
     allowed = f"A condition is one of: {', '.join(NAMES)}"
@@ -102,7 +106,7 @@ def _no_condition(place: Place, source: Source) -> tuple[Place, DefinitionError]
         return place, source.error(place, f"{_quoted(value)} is not a condition", hint)
     if len(value) == 1:
         (key,) = value
-        close = near_name(key, NAMES)
+        close = LOGIC.get(str(key).casefold()) or near_name(key, NAMES)
         hint = (f"Did you mean {close!r}? " if close else "") + allowed
         return (*place, key), source.error((*place, key), f"{key!r} is not a condition", hint, key=True)
     if not value:

@@ -25,4 +25,5 @@ def near_segment(workspace: str, segment: str, known: Iterable[tuple[str, str]])
     elsewhere = sorted(place for place, name in known if name == segment)
     if elsewhere:
         return f"There is one in workspace {elsewhere[0]}: add --workspace {elsewhere[0]}."
-    return f"It has {', '.join(sorted(here)[:LISTED_MAX])}." if here else "It has none."
+    more = f" and {len(here) - LISTED_MAX} more" if len(here) > LISTED_MAX else ""
+    return f"It has {', '.join(sorted(here)[:LISTED_MAX])}{more}." if here else "It has none."
