@@ -26,6 +26,7 @@ T = TypeVar("T")
 SEED = "1"
 SHOWN_MOST = 5
 """Failing examples that are shown; the rest are counted."""
+FACTS_MOST = (10, 10, 20, 40)
 CHUNK = 50
 """Examples that a process takes at a time."""
 
@@ -53,12 +54,12 @@ def example(seed: str, number: int) -> Example:
     kinds = tuple(KINDS)
     if number % 3 < 2:
         found = segments(choices, 4, kinds)
-        facts = lines(choices, number % 3 == 0, favoured=types_for(found))
+        facts = lines(choices, number % 3 == 0, most=one(choices, FACTS_MOST), favoured=types_for(found))
         return Example(tuple(found), tuple(facts), choices.below(91))
     kind = one(choices, (None, *KINDS))
     when = rule(choices, [], kinds) if kind is None else {kind: KINDS[kind](choices)}
     zone = one(choices, ZONES)
-    facts = lines(choices, chance(choices, 3), (CONTACT,), 10, types_for([when, zone]))
+    facts = lines(choices, chance(choices, 3), (CONTACT,), one(choices, FACTS_MOST), types_for([when, zone]))
     return Example(({"when": when},), tuple(facts), choices.below(60), zone)
 
 
