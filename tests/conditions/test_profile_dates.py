@@ -280,6 +280,9 @@ def test_a_date_test_may_look_back_further_than_the_journal() -> None:
          "2030-01-01T03:00:00Z"),  # of the five that are looked at; early is allowed
         ("Pacific/Apia", {"anniversary": {"within": "PT1H"}}, "1990-01-01", "2026-12-31T20:00:00Z", False,
          "2027-12-31T11:00:00Z"),
+        # Quarters begin with January and April.
+        ("UTC", {"calendar": {"unit": "quarter"}}, "2026-01-10", "2026-03-31T23:59:59.999Z", True, "2026-04-01"),
+        ("UTC", {"calendar": {"unit": "quarter"}}, "2026-04-10", "2026-03-31T23:59:59.999Z", False, "2026-04-01"),
         # Of 29 February: the year 2000 has one, 2100 has none.
         ("UTC", {"anniversary": {"within": "P1D"}}, "1996-02-29", "1999-06-01T00:00:00Z", False, "2000-02-29"),
         ("UTC", {"anniversary": {"within": "P1D"}}, "2024-02-29", "2099-06-01T00:00:00Z", False, "2100-02-28"),

@@ -68,6 +68,12 @@ def test_a_number_on_a_cut_point_gains_its_point(count: int, score: int) -> None
     assert score_of("frequency", [bought(f"2026-05-{day:02d}") for day in range(1, count + 1)]) == score
 
 
+@pytest.mark.parametrize(("count", "score"), [(2, 2), (4, 3), (7, 4), (8, 5), (12, 5)])
+def test_in_a_window_too_every_cut_point_is_reached(count: int, score: int) -> None:
+    purchases = [bought(f"2026-05-{day:02d}") for day in range(1, count + 1)]
+    assert score_of("frequency", purchases, more="within: P30D") == score
+
+
 @pytest.mark.parametrize(
     ("amounts", "score"),
     [

@@ -33,6 +33,7 @@ def test_the_examples_in_the_modules_hold() -> None:
 
 
 TEA = "event: purchase, where: {items.category: Chinese tea}"
+STREAK = "email sent at least 3 times in a row without email open"
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,12 @@ TEA = "event: purchase, where: {items.category: Chinese tea}"
     [
         (f"{{did: {{{TEA}}}}}", "bought Chinese tea at least once"),
         (f"{{did: {{{TEA}, within: P3M}}}}", "bought Chinese tea in the last 3 months"),
+        ("{did: {event: demo_seen, until: 2026-05-01}}", "did demo seen before 2026-05-01"),
+        ("{streak: {of: email_sent, without: email_open, at_least: 3}}", STREAK),
+        (
+            "{streak: {of: email_sent, without: email_open, at_least: 3, match: id, grace: P1D}}",
+            f"{STREAK} of the same id, those of the last day passed over",
+        ),
         (f"{{did: {{{TEA}, count: 3}}}}", "bought Chinese tea exactly 3 times"),
         (f"{{did: {{{TEA}, count: {{eq: 0}}, within: P1D}}}}", "never bought Chinese tea in the last day"),
         (f"{{not: {{did: {{{TEA}, within: P3M}}}}}}", "has not bought Chinese tea in the last 3 months"),

@@ -6,9 +6,10 @@ from textwrap import dedent
 
 import pytest
 
+from engine.conditions.instants import format_instant
 from engine.membership.telling import tell
 from tests.driver import Row, fact
-from tests.membership.test_explain import explained
+from tests.membership.test_explain import explained, leaf_nodes
 
 SHOP = """
 segment: warm
@@ -133,3 +134,16 @@ TWO = """
 )
 def test_the_whole_text(segments: str, facts: list[Row], until: str, at: str | None, text: str) -> None:
     assert tell(explained(segments, facts, until, at)) == dedent(text).strip()
+
+
+def test_a_condition_says_how_long_its_truth_is_sure() -> None:
+    clicked, bought = (
+        leaf_nodes(explained(rule, VISITS).rule)[0]
+        for rule in (
+            "segment: s\nwhen: {did: {event: click, within: P7D}}",
+            "segment: s\nwhen: {did: {event: purchase}}",
+        )
+    )
+    assert clicked.until is not None
+    assert format_instant(clicked.until) == "2026-05-08T00:00:00.000Z"
+    assert bought.until is None
