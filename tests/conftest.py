@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from deploy.local_broker import LocalBroker
 
 # A shared machine is slow at times; how long an example takes says nothing about the code.
 settings.register_profile("engine", deadline=None, print_blob=True)
-settings.load_profile("engine")
+# A mutant has to be caught, not to be understood: looking for the smallest example takes half a minute.
+CAUGHT = (Phase.explicit, Phase.reuse, Phase.generate)
+settings.register_profile("mutant", settings.get_profile("engine"), phases=CAUGHT)
+settings.load_profile("mutant" if "MUTANT_UNDER_TEST" in os.environ else "engine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
