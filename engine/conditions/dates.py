@@ -282,7 +282,9 @@ def unit_spans(unit: Unit, number: int, zone: ZoneInfo | None) -> Spans:
         (max(begins, start - offset), min(stops, end - offset))
         for begins, stops, offset in pieces(start - OFFSET_MAX, end + OFFSET_MAX, zone)
     ]
-    return tuple((low, high) for low, high in found if low < high)
+    return tuple(
+        (low, high if high <= LAST_INSTANT else NEVER) for low, high in found if low < high and low <= LAST_INSTANT
+    )
 
 
 def attribute_words(test: AttributeTest) -> str:

@@ -27,7 +27,7 @@ from engine.conditions.document import Document, mistake
 from engine.conditions.evidence import attribute_facts
 from engine.conditions.example import Example
 from engine.conditions.fact import Fact
-from engine.conditions.instants import DAY, MINUTE, NEVER, WEEK
+from engine.conditions.instants import DAY, LAST_INSTANT, MINUTE, NEVER, WEEK
 from engine.conditions.scope import Evaluate, Scope, Verdict
 from engine.conditions.zones import ATTRIBUTE, zone_of
 
@@ -183,11 +183,11 @@ def week_verdict(week: Week, zone: ZoneInfo | None, t: int) -> Verdict:
         place = bisect_right(turns, face)
         now = (place % 2 == 1) is week.opens
         if truth is not None and now is not truth:
-            return truth, begins
+            return truth, begins if begins <= LAST_INSTANT else NEVER
         truth = now
         turn = begins - face + (turns[place] if place < len(turns) else turns[0] + WEEK)
         if turn < stops:
-            return truth, turn
+            return truth, turn if turn <= LAST_INSTANT else NEVER
         begins = stops
 
 

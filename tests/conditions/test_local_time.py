@@ -234,3 +234,19 @@ def test_in_a_zone_without_any_change_the_deadline_is_the_next_turn() -> None:
     )
     t = parse_instant("2026-05-04T05:15:00Z")  # 11:00 on a Monday
     assert evaluate(Contact(as_of=0, known_at=0), t) == (False, parse_instant("2026-05-11T04:15:00Z"))
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "local_time: {from: '00:00', to: '24:00', days: [fri, sat]}",
+        "profile: {d: {calendar: {unit: day}}}",
+        "profile: {d: {calendar: {unit: week}}}",
+    ],
+)
+def test_nothing_is_said_of_what_comes_after_the_year_9999(zone: str, rule: str) -> None:
+    text = f"segment: s\ntimezone: {zone}\nwhen: {{{rule}}}"
+    row = fact("9999-12-31T20:00:00Z", "contact_updated", d="9999-12-31T20:00:00Z")
+    for each in driver.given(text, [row]).at("9999-12-31T23:59:59.999Z").transitions:
+        assert each["not_before"] is None or each["not_before"] <= "9999-12-31T23:59:59.999Z"
