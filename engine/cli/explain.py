@@ -22,7 +22,7 @@ NESTED_MAX = 5
 @click.command()
 @click.argument("contact", metavar="CONTACT")
 @click.argument("segment", metavar="SEGMENT")
-@click.option("--at", metavar="T", help="At this RFC 3339 instant, past or future; default: now.")
+@click.option("--at", metavar="T", help="At this RFC 3339 instant, past or future; default: now, of --events its end.")
 @click.option(
     "--nested", type=click.IntRange(0, NESTED_MAX), default=1, show_default=True,
     help="How deep the rules of the segments in in_segment are explained too.",
@@ -42,7 +42,8 @@ def command(
 
     In or out, since when and by what, the rule leaf by leaf with the facts that it rests on, what would have to change,
     and when the answer will change next if nothing happens. Asked of any worker; or, with --segments and --events, of a
-    file of facts. A past answer is by the present definitions, from the facts that the journal keeps.
+    file of facts. A past answer is by the present definitions and from this contact's facts alone, as far as the
+    journal keeps them: what was published after a late fact may bear a later instant than the one told here.
     """
     from engine.cli.replay import instant_of
 

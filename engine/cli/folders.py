@@ -21,7 +21,7 @@ def definitions_in(folder: str, settings: Settings, *, alone: bool = True) -> Do
     """
     found = reading_of(folder)
     if errors := found.checked(journal_retention=settings.journal_retention, alone=alone):
-        raise mistakes(errors, folder)
+        raise mistakes(errors, folder, complete=found.complete)
     return found.documents
 
 
@@ -38,7 +38,13 @@ def reading_of(folder: str) -> Reading:
     return found
 
 
-def mistakes(errors: Sequence[DefinitionError], where: str, *, told: bool = False) -> UserError:
-    """All mistakes, one a line, as what ends the command; their number alone where they are `told` already."""
+def mistakes(errors: Sequence[DefinitionError], where: str, *, told: bool = False, complete: bool = True) -> UserError:
+    """All mistakes, one a line, as what ends the command; their number alone where they are `told` already.
+
+    Unless `complete`, some definition's id could not be read, and what others name was not looked for.
+    """
     number = f"{len(errors)} {'mistake' if len(errors) == 1 else 'mistakes'} in {where}"
-    return UserError(f"{number}." if told else number + ":\n" + "\n".join(map(str, errors)))
+    lines = [f"{number}."] if told else [f"{number}:", *map(str, errors)]
+    if not complete:
+        lines.append("Names of other definitions were not looked for, as some id can't be read: mend that first.")
+    return UserError("\n".join(lines))

@@ -47,7 +47,7 @@ def check(ctx: click.Context, folder: str, output: Format) -> None:
     if errors := found.checked(journal_retention=settings.journal_retention):
         if output != "table":
             emit(map(asdict, errors), (), output)
-        raise mistakes(errors, folder, told=output != "table")
+        raise mistakes(errors, folder, told=output != "table", complete=found.complete)
     definitions = _all(found.documents)
     emit((_row(each) for each in definitions), ("workspace", "segment", "name", "conditions"), output)
     for each in definitions:

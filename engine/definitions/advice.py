@@ -8,8 +8,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from engine.conditions.aggregate import AggregateOptions
+from engine.conditions.counting import highest_asked, truths
+from engine.conditions.did import DidOptions
+from engine.conditions.instants import parse_instant
 from engine.conditions.paths import parse_path
 from engine.conditions.scoring import Scoring
+from engine.conditions.values import Test, compare
 from engine.definitions.model import Definition, Model
 
 SUMMED = ("sum", "avg", "min", "max")
@@ -34,9 +38,37 @@ def _currency(part: AggregateOptions | Scoring, of: str, path: str) -> Iterator[
 def _advice(part: Any, path: str) -> Iterator[str]:
     if isinstance(part, AggregateOptions) and part.fn in SUMMED:
         yield from _currency(part, part.of, path)
+    if isinstance(part, AggregateOptions | DidOptions) and _nothing_between(part.since, part.until):
+        yield f"{path}.until: nothing lies between {part.since} and {part.until}: are they the wrong way round?"
+    if isinstance(part, DidOptions):
+        yield from _count(part, f"{path}.count")
+    if isinstance(part, Test) and part.between is not None and (compare(*part.between) or 0) > 0:
+        low, high = part.between
+        yield f"{path}.between: no value is at or above {low} and at or below {high}: are they the wrong way round?"
     if isinstance(part, BaseModel):
         for name, field in type(part).model_fields.items():
             yield from _advice(getattr(part, name), f"{path}.{field.alias or name}")
     elif isinstance(part, list):
         for index, child in enumerate(part):
             yield from _advice(child, f"{path}[{index}]")
+    elif isinstance(part, dict):
+        for name, child in part.items():
+            yield from _advice(child, f"{path}.{name}")
+
+
+def _nothing_between(since: str | None, until: str | None) -> bool:
+    return since is not None and until is not None and parse_instant(since) >= parse_instant(until)
+
+
+def _count(options: DidOptions, path: str) -> Iterator[str]:
+    """What is odd about a count that none, or every, number of events meets."""
+    most = 1 if options.first else options.of_last
+    highest = highest_asked(options.count)
+    possible = truths(options.count, highest)
+    if most is not None:
+        possible = possible[: most + 1]
+    if not any(possible):
+        reach = f" that may be at most {most} here" if most is not None else ""
+        yield f"{path}: no number of events{reach} meets it, so nobody is ever in by it"
+    elif all(possible):
+        yield f"{path}: every number of events meets it, so it holds for everybody"

@@ -96,10 +96,12 @@ class _Known:
         self.ids = set(ids)
         self._hints: dict[str, str] = {}
 
-    def hint(self, name: str) -> str:
-        """What may be meant by an id that is not among them; looked for once, as many may name what is missing."""
+    def hint(self, name: str, but: str = "") -> str:
+        """What may be meant by an id that is not among them; looked for once, as many may name what is missing. An id
+        that means `but`, who asks, is not explained by it."""
         if name not in self._hints:
             near = near_name(name, self.ids)
+            near = near_name(name, self.ids - {but}) if near == but else near
             known = ", ".join(sorted(self.ids)[:NAMED_MAX])
             rest = f" and {len(self.ids) - NAMED_MAX} more" if len(self.ids) > NAMED_MAX else ""
             self._hints[name] = (f"Did you mean {near!r}? " if near else "") + f"Known here: {known}{rest}"
@@ -149,7 +151,8 @@ def _unknown(segment: Segment, known: tuple[_Known, _Known]) -> Iterator[Definit
     segments, models = known
     for _, place, other in needed(segment):
         if other not in segments.ids:
-            yield _error(segment, place, f"in_segment names the unknown segment {other!r}", segments.hint(other))
+            hint = segments.hint(other, but=segment.segment)
+            yield _error(segment, place, f"in_segment names the unknown segment {other!r}", hint)
     for place, model in named_models(segment):
         if model not in models.ids:
             hint = models.hint(model) if models.ids else "There is none; write it as a document with model: some-id"

@@ -60,7 +60,8 @@ def _timezone(value: Any) -> str:
         return OWN
     if not isinstance(value, str) or value not in zone_names():
         hint = "name one of the IANA database, such as Europe/Moscow, or UTC; or contact, for each contact's own"
-        raise mistake("timezone", f"{value!r} is not a time zone", hint + did_you_mean(near_zone(str(value))))
+        near = OWN if isinstance(value, str) and value.strip().casefold() == OWN else near_zone(str(value))
+        raise mistake("timezone", f"{value!r} is not a time zone", hint + did_you_mean(near))
     return value
 
 
