@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.recount import wall
 from engine.recount.dates import DATE_TESTS, dates_hold, turns
+from engine.recount.instants import DAY_MS
 from engine.recount.leaf import Choice, Chosen, Leaf
 from engine.recount.past import Past
 from engine.recount.values import holds, number, path_of, reach
@@ -51,10 +52,11 @@ def every_profile_turn(leaf: Leaf, past: Past, low: int, high: int) -> Iterator[
     on_dates = {path: _parted(test)[1] for path, test in leaf.spec.items()}
     if not any(on_dates.values()):
         return
+    every_year = [*range(low, high, 300 * DAY_MS), high]
     for fact in past.facts:
         if fact.type == "contact_updated":
             for path, tests in on_dates.items():
-                yield from turns(tests, reach(fact.properties, path_of(path)), leaf.zone, [low, high])
+                yield from turns(tests, reach(fact.properties, path_of(path)), leaf.zone, every_year)
     yield from wall.jumps(leaf.zone, low, high)
     for day in wall.days_between(low, high, leaf.zone):
         yield from wall.readings(day, 0, leaf.zone)
