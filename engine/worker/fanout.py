@@ -118,7 +118,8 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
                     if fenced:  # by whom the group gave the partition to; opening again would fence them in turn
                         self.rejoin()
                     else:
-                        with contextlib.suppress(KafkaError):  # not ours any more: its revocation is under way
+                        # Not ours any more: its revocation is under way, or there is no assignment at all.
+                        with contextlib.suppress(KafkaError, AssertionError):
                             self._consumer.pause(*self._owned)
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
 

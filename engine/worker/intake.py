@@ -110,9 +110,12 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         """Begins to read a partition at these offsets, by topic. Raises IllegalStateError when it is not assigned."""
         lane.inbox.seek(offsets)
         lane.gone = ""
-        for topic, tp in lane.tps.items():
-            self._consumer.seek(tp, offsets[topic])
-        self._consumer.resume(*lane.tps.values())
+        try:
+            for topic, tp in lane.tps.items():
+                self._consumer.seek(tp, offsets[topic])
+            self._consumer.resume(*lane.tps.values())
+        except AssertionError:
+            raise IllegalStateError("there is no assignment: the group is about to make one") from None
         lane.open = True
         self._changed.set()
 
@@ -124,7 +127,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
     def pause_lane(self, lane: Lane) -> None:
         """Reads no more of a partition until `open_lane`."""
         lane.open = False
-        with contextlib.suppress(IllegalStateError):  # not ours any more: its revocation is under way
+        with contextlib.suppress(*_NOT_OURS):
             self._consumer.pause(*lane.tps.values())
 
     async def committed(self, lane: Lane) -> bool:
@@ -186,7 +189,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
     def _seek_back(self, lane: Lane, tp: TopicPartition) -> None:
         """Has what was fetched across a seek fetched again: the consumer is behind it, the buffer is not."""
         position = lane.inbox.by_topic[tp.topic].position
-        with contextlib.suppress(IllegalStateError):  # not ours any more: its revocation is under way
+        with contextlib.suppress(*_NOT_OURS):
             self._consumer.seek(tp, position)
 
     def _out_of_range(self, offsets: dict[TopicPartition, int]) -> None:
@@ -229,8 +232,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
             try:
                 stable = self._consumer.last_stable_offset(tp)
                 position = await self._consumer.position(tp)
-            except (IllegalStateError, AssertionError, KafkaError):
-                return False  # the assignment is changing
+            except (*_NOT_OURS, KafkaError):
+                return False
             if stable is not None and (stable != source.stable or position != source.position):
                 before = source.fetched
                 if not lane.open:
@@ -241,5 +244,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         return changed
 
 
+_NOT_OURS = (IllegalStateError, AssertionError)
+"""What the consumer says of a partition whose revocation is under way, and of all while there is no assignment."""
 _NOTHING = TopicPartition("-", -1)
 """Asked for when nothing is wanted: `getmany()` without a partition would give everything."""

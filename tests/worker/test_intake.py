@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from engine.worker.intake import Intake
 from engine.worker.settings import Settings
@@ -115,3 +116,24 @@ def test_a_partition_without_committed_offsets_waits_for_its_loop() -> None:
         assert intake.lane(0).gone == ""
 
     read(scenario)
+
+
+def test_without_any_assignment_a_lane_is_paused_and_is_not_opened() -> None:
+    # While the group makes a new assignment the consumer has none, and asserts that it has.
+    class Between(Log):
+        def seek(self, _: TopicPartition, offset: int) -> None:
+            raise AssertionError
+
+        def pause(self, *_: TopicPartition) -> None:
+            raise AssertionError
+
+    async def run() -> None:
+        intake = Intake(Settings(), ("events.clicks",), "events.forwarded", assigned=nobody, revoked=nobody)
+        intake._consumer = Between()
+        lane = intake.lane(0)
+        intake.pause_lane(lane)
+        with pytest.raises(IllegalStateError, match="no assignment"):
+            intake.open_lane(lane, {"events.clicks": 3})
+        assert not lane.open
+
+    asyncio.run(run())
