@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
 import topics
 from engine.membership.batch import Batch
@@ -233,7 +233,8 @@ class Committer:
         except ProducerFenced as error:
             self.abandon()
             raise Fenced(f"partition {self._number} was taken over by another worker") from error
-        except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+        # IllegalOperation: what a producer says once it has been fenced between two sends.
+        except (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError) as error:
             fenced = is_fenced(self._producer)
             self.abandon()
             if fenced:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalOperation, KafkaError
 
 from engine.definitions.document import Segment
 from engine.worker.clients import (
@@ -109,7 +109,7 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._open()
                 await self._copy()
                 failures = 0
-            except (KafkaError, TimeoutError, TopicsError, AssertionError) as error:
+            except (KafkaError, IllegalOperation, TimeoutError, TopicsError, AssertionError) as error:
                 failures += 1
                 log.warning("Fan-out: %s: %s; going on from what was committed", type(error).__name__, error)
                 async with self._busy:
