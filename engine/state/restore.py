@@ -159,6 +159,7 @@ async def _records(
 def _apply(store: Store, meta: Meta, changes: Any, chunks: Any) -> None:
     states: dict[bytes, bytes] = {}
     gone: dict[bytes, None] = {}
+    more: dict[bytes, bytes | None] = {}
     for record in changes:
         key: bytes = record.key
         kind = key[:1]
@@ -173,6 +174,8 @@ def _apply(store: Store, meta: Meta, changes: Any, chunks: Any) -> None:
             meta.position = record.value
         elif kind == IDENTITY:
             meta.identity = record.value
+        else:
+            more[key] = record.value
     if changes:
         meta.changelog = changes[-1].offset + 1
     if chunks:
@@ -184,4 +187,5 @@ def _apply(store: Store, meta: Meta, changes: Any, chunks: Any) -> None:
         meta,
         gone=list(gone),
         gone_chunks=[c.key for c in chunks if c.value is None],
+        more=more,
     )

@@ -3,7 +3,7 @@
 A commit is one write batch over all column families. There is no write-ahead log: after a crash the store opens as of
 its last flush (all column families at once), with the changelog offset of that moment, and the restore brings the rest.
 Keys: `states` store key → state; `journal` length of the store key (2 bytes), store key, chunk (4 bytes) → facts;
-`meta` one record.
+`more` the changelog's own key → whatever else the partition remembers; `meta` one record.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -33,7 +34,8 @@ WRITE_BUFFER_BYTES: Final = 16 << 20
 BLOOM_BITS: Final = 10
 """One lookup in a hundred of an unknown contact reads the disk."""
 _META_KEY: Final = b"meta"
-_STATES, _JOURNAL, _META = "states", "journal", "meta"
+_STATES, _JOURNAL, _MORE, _META = "states", "journal", "more", "meta"
+_FAMILIES: Final = (_STATES, _JOURNAL, _MORE, _META)
 
 
 class StoreError(Exception):
@@ -63,6 +65,7 @@ class Meta(msgspec.Struct, array_like=True):
     written_at: int = 0
 
 
+_NOTHING: Final[Mapping[bytes, bytes | None]] = MappingProxyType({})
 _encode_meta = msgspec.msgpack.Encoder().encode
 _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 _cache = Cache(64 << 20)
@@ -86,13 +89,14 @@ class Store:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._db = Rdict(str(path), _database(), column_families={n: _family() for n in (_STATES, _JOURNAL, _META)})
+            self._db = Rdict(str(path), _database(), column_families={n: _family() for n in _FAMILIES})
         except Exception as error:
             raise _opening(path, error) from error
         self._states = self._db.get_column_family(_STATES)
         self._journal = self._db.get_column_family(_JOURNAL)
+        self._more = self._db.get_column_family(_MORE)
         self._meta = self._db.get_column_family(_META)
-        self._handles = tuple(self._db.get_column_family_handle(n) for n in (_STATES, _JOURNAL, _META))
+        self._handles = tuple(self._db.get_column_family_handle(n) for n in _FAMILIES)
         self._write = WriteOptions()
         setattr(self._write, "disable_wal", True)  # noqa: B010 - a property in 0.3.29, a method in its type stub
         self._closed = False
@@ -117,14 +121,16 @@ class Store:
         *,
         gone: Sequence[bytes] = (),
         gone_chunks: Sequence[bytes] = (),
+        more: Mapping[bytes, bytes | None] = _NOTHING,
     ) -> None:
         """One atomic write: states by store key, journal chunks by store key and chunk number, and what the store knows
         of itself.
 
-        `gone` are store keys, `gone_chunks` journal keys to remove. Raises StoreError when the disk refuses.
+        `gone` are store keys, `gone_chunks` journal keys to remove; `more` other rows by their changelog key, None to
+        remove. Raises StoreError when the disk refuses.
         """
         batch = WriteBatch(raw_mode=True)
-        in_states, in_journal, in_meta = self._handles
+        in_states, in_journal, in_more, in_meta = self._handles
         batch.set_default_column_family(in_states)
         for key, value in states.items() if isinstance(states, Mapping) else states:
             batch[key] = value
@@ -135,6 +141,13 @@ class Store:
             batch[(len(key) - 4).to_bytes(2, "big") + key] = value
         for key in gone_chunks:
             del batch[(len(key) - 4).to_bytes(2, "big") + key]
+        if more:
+            batch.set_default_column_family(in_more)
+            for key, row in more.items():
+                if row is None:
+                    del batch[key]
+                else:
+                    batch[key] = row
         batch.put(_META_KEY, bytes([META_VERSION]) + _encode_meta(meta), in_meta)
         self._write_batch(batch)
 
@@ -151,6 +164,26 @@ class Store:
         except Exception as error:
             raise StoreError(f"The store in {self.path} cannot be read: {error}") from error
         return found
+
+    def more(self, key: bytes) -> bytes | None:
+        """The row under a changelog key that is neither a state's nor the position's."""
+        try:
+            found: bytes | None = self._more.get(key)
+        except Exception as error:
+            raise StoreError(f"The store in {self.path} cannot be read: {error}") from error
+        return found
+
+    def more_items(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Those rows whose key begins with `prefix` and is greater than `after`, in the order of their keys."""
+        each = self._more.snapshot().iter()
+        each.seek(max(prefix, after))
+        while each.valid():
+            key = each.key()
+            if not key.startswith(prefix):
+                return
+            if key != after:
+                yield key, each.value()
+            each.next()
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The encoded states under store keys, None for what is missing; one multi-get."""
@@ -214,7 +247,7 @@ class Store:
     def flush(self) -> None:
         """Puts everything written so far on disk; `meta` goes last, so that it never promises too much."""
         try:
-            for family in (self._states, self._journal, self._meta):
+            for family in (self._states, self._journal, self._more, self._meta):
                 family.flush()
         except Exception as error:
             raise StoreError(f"The store in {self.path} cannot be flushed: {error}") from error
@@ -228,7 +261,7 @@ class Store:
             self.flush()
         finally:
             del self._handles
-            for family in (self._states, self._journal, self._meta):
+            for family in (self._states, self._journal, self._more, self._meta):
                 family.close()
             self._db.close()
 

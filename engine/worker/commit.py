@@ -104,7 +104,10 @@ def letter_row(letter: Letter, limit: int) -> Row:
 
 @dataclass(slots=True)
 class Changes:
-    """What one commit writes, encoded. `states` and `journal` go to the local store afterwards as they are."""
+    """What one commit writes, encoded. `states`, `journal` and `more` go to the local store afterwards as they are.
+
+    `more` are rows of the changelog beside states and position, by their whole key; None removes one.
+    """
 
     states: dict[bytes, bytes] = field(default_factory=dict)
     journal: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -112,6 +115,7 @@ class Changes:
     members: list[Row] = field(default_factory=list)
     letters: list[Row] = field(default_factory=list)
     forwarded: dict[int, list[Row]] = field(default_factory=dict)
+    more: dict[bytes, bytes | None] = field(default_factory=dict)
     position: bytes = b""
     state_bytes: int = 0
 
@@ -252,6 +256,7 @@ class Committer:
         assert producer is not None
         log_rows: list[Row] = [(IDENTITY, identity, [])] if identity else []
         log_rows += [(STATE + key, value, []) for key, value in changes.states.items()]
+        log_rows += [(key, value, []) for key, value in changes.more.items()]
         log_rows.append((POSITION, changes.position, []))
         writes: list[tuple[str, int, Any]] = []
 

@@ -460,7 +460,7 @@ class PartitionLoop:
         meta.position, meta.identity = changes.position, identity or meta.identity
         meta.changelog, meta.journal = committed.changelog, committed.journal or meta.journal
         meta.written_at = wall()
-        store.write(changes.states, changes.journal, meta)
+        store.write(changes.states, changes.journal, meta, more=changes.more)
         self._failures = 0
         contacts.sample(changes.state_bytes, len(changes.states))
         contacts.settle()

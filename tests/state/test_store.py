@@ -241,3 +241,15 @@ def test_an_unknown_contact_is_none_until_it_is_put(tmp_path: Path) -> None:
     assert contacts.get(ANNA) == Contact(as_of=3)
     contacts.close()
     store.close()
+
+
+def test_rows_of_other_kinds_are_kept_found_and_removed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "0")
+    store.write({}, [], Meta(changelog=3), more={b"va": b"1", b"vb": b"2", b"h1": b"3"})
+    assert list(store.more_items(b"v")) == [(b"va", b"1"), (b"vb", b"2")]
+    assert list(store.more_items(b"v", after=b"va")) == [(b"vb", b"2")]
+    store.write({}, [], Meta(changelog=4), more={b"va": None})
+    store.close()
+    again, wiped = open_store(tmp_path / "0")
+    assert (wiped, again.more(b"va"), again.more(b"h1")) == (None, None, b"3")
+    again.close()
