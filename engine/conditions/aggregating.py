@@ -166,6 +166,9 @@ class WindowTotal(_Totals):
             raise NeedsHistory
         return self._shorten(self._insert(value, end, parts), as_of)
 
+    def counted_until(self, at: int) -> int:
+        return self.window.latest_end(at)
+
     def fold(self, facts: Iterable[Fact], as_of: int, value: list[list[int]] | None = None) -> Any:
         for fact in facts:
             if self.intakes[0].takes(fact) and (end := self.window.end(fact.at)) > as_of:
@@ -284,6 +287,9 @@ class WindowValues(Feature):
             value = self._add_number(value, end, each, as_of)
         return value
 
+    def counted_until(self, at: int) -> int:
+        return self.window.latest_end(at)
+
     def _add_keys(self, value: dict[str, int] | None, keys: list[str], end: int, as_of: int) -> dict[str, int] | None:
         if not keys:
             return value
@@ -343,6 +349,9 @@ class WindowEnds(Feature):
             del kept[0]
         insort(kept, entry, key=lambda each: each[0])
         return kept
+
+    def counted_until(self, at: int) -> int:
+        return self.window.latest_end(at)
 
     def figure(self, value: list[list[Any]] | None, t: int) -> tuple[list[Any], int]:
         """The result as values to test, and until when it stands."""

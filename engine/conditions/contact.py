@@ -10,6 +10,8 @@ from engine.conditions.instants import NEVER
 
 NO_AS_OF = -1
 """As-of of a contact without any fact: before every instant."""
+NO_JOURNAL_BOUND = -1
+"""`journal_since` where the bounds of the journal have never been passed."""
 SEQUENCE, SINCE, UNTIL = 0, 1, 2
 """Places in a membership entry: transitions so far (odd: a member), instant of the last one, instant of the next
 check."""
@@ -26,6 +28,9 @@ class Contact(msgspec.Struct, array_like=True):
     `[digest, at]` of
     the ids whose facts were retracted before they came; `closings` the instant, by channel, of the last closing that an
     opening came after.
+    Of the journal, which keeps no more than so many facts and bytes: `journal_since` is the instant up to which facts
+    may be missing from it (ms), `journal_gone` how many of `facts` it has let go, the first ones by the order in which
+    they were taken, `journal_bytes` what the others take, about.
 
     A state may be older than a field: new ones go to the end, with a default.
     """
@@ -49,6 +54,9 @@ class Contact(msgspec.Struct, array_like=True):
     grown: int = 0
     retractions: list[list[Any]] | None = None
     closings: dict[str, int] | None = None
+    journal_since: int = NO_JOURNAL_BOUND
+    journal_gone: int = 0
+    journal_bytes: int = 0
 
     def is_member(self, segment: int) -> bool:
         """Whether the contact is in the segment with this digest."""

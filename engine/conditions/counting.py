@@ -45,6 +45,9 @@ class WindowCount(Feature):
             del value[: max(len(value) - self.keep, bisect_right(value, as_of))]
         return value
 
+    def counted_until(self, at: int) -> int:
+        return self.window.latest_end(at)
+
 
 class LastEnd(Feature):
     """The end of the last matching event's window: all that telling none from some takes."""
@@ -59,6 +62,9 @@ class LastEnd(Feature):
         if end > LAST_INSTANT:
             end = NEVER
         return end if value is None or end > value else value
+
+    def counted_until(self, at: int) -> int:
+        return self.window.latest_end(at)
 
 
 class EverCount(Feature):

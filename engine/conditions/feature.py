@@ -18,7 +18,7 @@ from pydantic import Field
 from engine.conditions.contact import Contact
 from engine.conditions.document import Document, EventNames
 from engine.conditions.fact import Fact
-from engine.conditions.instants import NEVER, Duration, parse_instant
+from engine.conditions.instants import DAY, NEVER, Duration, parse_instant
 from engine.conditions.values import PropertyTest, Where, compile_where, where_identity, where_words
 from engine.conditions.zones import Calendar
 
@@ -101,6 +101,12 @@ class WindowLength:
         """The first instant at which an event at `at` no longer counts."""
         return self.length.after(at, self.calendar.zone)
 
+    def latest_end(self, at: int) -> int:
+        """No event at `at` or before counts at this instant or later."""
+        # By months an earlier event may end later on the day that the end of a month cuts both to: by less than a day,
+        # and a change of the clock.
+        return self.end(at) if self.length.months == 0 else min(self.end(at) + 2 * DAY, NEVER)
+
     @property
     def fixed(self) -> int | None:
         """Milliseconds, where no calendar is asked."""
@@ -127,6 +133,10 @@ class Feature(ABC):
     def add(self, value: Any, fact: Fact, role: int, as_of: int) -> Any:
         """The value with one more fact, taken in `role`; what can no longer count at or after `as_of` may be
         dropped."""
+
+    def counted_until(self, at: int) -> int:
+        """No event at `at` or before has a say at this instant or later (ms); NEVER where events count for good."""
+        return NEVER
 
     def older(self, value: Any, horizon: int) -> Any:
         """Of an ordered feature's value, what came from events at or before `horizon`, which the history lacks."""

@@ -90,6 +90,9 @@ class Unmet(Feature):
             kept.append([due, gone, match])
         return kept or None
 
+    def counted_until(self, at: int) -> int:
+        return NEVER if self.for_ is None else self.for_.latest_end(self.within.latest_end(at))
+
     def older(self, value: list[list[Any]] | None, horizon: int) -> list[list[Any]] | None:
         end = self.within.end(max(horizon, 0))
         return [list(entry) for entry in value or () if entry[DUE] <= end] or None

@@ -57,6 +57,9 @@ class PeriodInstants(Feature):
         """Whether any period holds the event at any time: from P30D to P1M is nothing in February."""
         return self.shortest is not None or any(opens.end(at) < closes.end(at) for opens, closes in self.periods)
 
+    def counted_until(self, at: int) -> int:
+        return self.bounds[-1].latest_end(at)
+
     def _thin(self, value: list[int], place: int) -> None:
         """Drop what the event put in at `place` makes superfluous."""
         start = max(place - self.row + 1, 0)

@@ -119,6 +119,9 @@ class Chains(Feature):
                     value = self.add(value, fact, intake.role, as_of)
         return value
 
+    def counted_until(self, at: int) -> int:
+        return NEVER if self.window is None else self.window.latest_end(at)
+
     def older(self, value: list[Any] | None, horizon: int) -> list[Any] | None:
         if value is None:
             return None
