@@ -13,20 +13,20 @@ from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.membership.batch import Batch, Contacts
 from engine.membership.facts import Rejected
+from engine.membership.filled import Filled
 from engine.membership.ids import SeenIds
 from engine.membership.placement import split_key
 from engine.membership.plan import Plan
 from engine.membership.retractions import RETRACTION
 from engine.membership.step import fire, take_fact, take_up_plan
 
-FORMER_PLANS_MAX = 2
-"""Plans before the present one that are kept for the contacts still under them; beyond it their deadlines are judged
-by the present one."""
 CONTACT_SIZE_MAX = 8 << 20
 """Bytes of a contact's state: half of what a record of the changelog may have, as it is not measured with every
 fact."""
 GROWTH_MAX = 512 << 10
 """Bytes of properties that a contact takes before its state is measured again."""
+NEW = Filled()
+"""What a contact that a pin makes known was brought up to: nothing."""
 TOO_LARGE = Rejected("contact_too_large", f"the contact's state has more than {CONTACT_SIZE_MAX} bytes")
 STALE_MAX = 10_000
 """Entries of moved deadlines that the heap may hold beside one for each contact, before it is made anew."""
@@ -41,15 +41,19 @@ class Partition:
     """Facts in, transitions out, for the contacts of one partition.
 
     `grace`, `dedup` and `journal_retention` are in milliseconds. `owns` tells whether a contact's store key belongs
-    here; it is asked
-    for pinned contacts that no fact has named.
+    here; it is asked for pinned contacts that no fact has named.
+
+    `filled` is what contacts that are not under `plan` yet were last wholly brought up to, and `changed_at` the clock
+    at which `plan` was taken up; without them there is no such contact.
     """
 
     def __init__(
         self, plan: Plan, contacts: Contacts, *, clock: int = NO_CLOCK, grace: int, dedup: int, journal_retention: int,
-        owns: Callable[[bytes], bool] | None = None,
+        owns: Callable[[bytes], bool] | None = None, filled: Filled | None = None, changed_at: int | None = None,
     ) -> None:  # fmt: skip
         self.plan = plan
+        self.filled = Filled.of(plan) if filled is None else filled
+        self.changed_at = clock if changed_at is None else changed_at
         self.clock = clock
         self.batch = Batch()
         self.contacts = contacts
@@ -60,7 +64,6 @@ class Partition:
         self._due: list[tuple[int, bytes]] = []
         self._armed: dict[bytes, int] = {}
         self._pins_wait = True
-        self._former: dict[int, Plan] = {}
 
     def arm(self, key: bytes, deadline: int) -> None:
         """Note a contact's deadline, in milliseconds; NEVER takes it off."""
@@ -147,28 +150,34 @@ class Partition:
                 continue
             if contact.plan != self.plan.fingerprint:
                 self._take_up(key, contact)
-            else:
-                fire(self.plan.workspace(split_key(key)[0]), contact, key, clock, clock, batch)
+            fire(self.plan.workspace(split_key(key)[0]), contact, key, clock, clock, batch)
             self.arm(key, contact.deadline)
             batch.contacts[key] = contact
         return self.next_deadline() >= clock
 
-    def change_plan(self, plan: Plan) -> None:
-        """Go on with another plan. Contacts follow when a fact or a deadline touches them, or by `fill`."""
-        self._former[self.plan.fingerprint] = self.plan
-        while len(self._former) > FORMER_PLANS_MAX:
-            del self._former[next(iter(self._former))]
-        self.plan = plan
-        self._former.pop(plan.fingerprint, None)
+    def change_plan(self, plan: Plan) -> bool:
+        """Go on with another plan, when no deadline is due any more. True if contacts must follow: they do when a fact
+        or a deadline touches them, or by `fill`, each as of the clock of now or its own as-of."""
+        former, self.plan = self.plan, plan
+        if plan.fingerprint == former.fingerprint:
+            return False
+        self.changed_at = self.clock
         self._pins_wait = True
+        return True
 
     def fill(self, keys: Iterable[bytes]) -> None:
         """Bring these contacts up to the plan, where they are not yet."""
+        clock = self.clock
         for key in keys:
             contact = self.contacts.get(key)
             if contact is not None and contact.plan != self.plan.fingerprint:
                 self._take_up(key, contact)
+                fire(self.plan.workspace(split_key(key)[0]), contact, key, clock, clock, self.batch)
                 self.arm(key, contact.deadline)
+
+    def fill_ended(self) -> None:
+        """Every contact is under the plan."""
+        self.filled = Filled.of(self.plan)
 
     def drain(self) -> Batch:
         """Hand out what has come since the last time, and start anew."""
@@ -180,14 +189,9 @@ class Partition:
             self.arm(key, contact.deadline)
 
     def _take_up(self, key: bytes, contact: Contact) -> None:
-        name, batch = split_key(key)[0], self.batch
-        former = self._former.get(contact.plan)
-        before = None
-        if former is not None:  # what fell due until now did so under the plan that was in force
-            before = former.workspace(name)
-            fire(before, contact, key, max(self.clock, contact.as_of) + 1, self.clock, batch)
-        history = _History(self, key, contact)
-        take_up_plan(self.plan, self.plan.workspace(name), before, contact, key, self.clock, history, batch)
+        batch, at = self.batch, self.changed_at
+        history = _History(self, key, contact, at)
+        take_up_plan(self.plan, self.filled, contact, key, at, self.clock, history, batch)
         batch.contacts[key] = contact
 
     def place_pins(self) -> None:
@@ -203,7 +207,9 @@ class Partition:
             if self.contacts.get(key) is None and (self._owns is None or self._owns(key)):
                 contact = Contact(known_at=self.clock)
                 self.contacts.put(key, contact)
-                self._take_up(key, contact)
+                history = _History(self, key, contact)
+                take_up_plan(self.plan, NEW, contact, key, self.clock, self.clock, history, self.batch)
+                self.batch.contacts[key] = contact
                 self.arm(key, contact.deadline)
 
     def _has_room(self, contact: Contact, fact: Fact) -> bool:
@@ -220,16 +226,19 @@ class Partition:
 class _History:
     """A contact's facts so far, for the steps: see `engine.membership.step.History`."""
 
-    __slots__ = ("_contact", "_key", "_partition")
+    __slots__ = ("_at", "_contact", "_key", "_partition")
 
-    def __init__(self, partition: Partition, key: bytes, contact: Contact) -> None:
+    def __init__(self, partition: Partition, key: bytes, contact: Contact, at: int | None = None) -> None:
+        """`at`: as of when the contact is judged, by default the clock."""
         self._partition = partition
         self._key = key
         self._contact = contact
+        self._at = at
 
     @property
     def horizon(self) -> int:
-        return self._partition.clock - self._partition.journal_retention
+        at = self._partition.clock if self._at is None else self._at
+        return at - self._partition.journal_retention
 
     def everything(self) -> list[Fact]:
         """With those that the journal is about to forget."""

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
-from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
-from engine.conditions.feature import ContactFeature, Feature
+from engine.conditions.feature import ContactFeature, Feature, digest
 from engine.conditions.instants import NEVER
 from engine.conditions.scoring import Scoring
 from engine.conditions.values import PropertyTest
 from engine.conditions.zones import ATTRIBUTE, UTC_CALENDAR, Calendar, zone_of
-from engine.definitions.document import Segment, canonical
-from engine.definitions.graph import judging_order, named_models
+from engine.definitions.document import Segment
+from engine.definitions.graph import judging_order
 from engine.definitions.model import Model
+from engine.membership.filled import Filled, judged_digest
 from engine.membership.gate import Gate, gate_of
 from engine.membership.judge import judge
 from engine.membership.placement import store_key, wire_key
@@ -73,13 +73,21 @@ class WorkspacePlan:
         documents: Sequence[tuple[Segment, int]],
         features: dict[int, Feature],
         models: Mapping[str, Scoring] = MappingProxyType({}),
+        paused: Collection[str] = (),
     ) -> None:
+        """`paused` are the ids of those that are."""
         versions = {document.segment: version for document, version in documents}
         order = judging_order([document for document, _ in documents])
-        self.segments = [
-            PlannedSegment(document, versions[document.segment], rank, features, models)
-            for rank, document in enumerate(order)
-        ]
+        groups: dict[str, list[tuple[int, str]]] = {}
+        for document in order:
+            if document.group is not None:
+                groups.setdefault(document.group.name, []).append((document.group.priority, document.segment))
+        self.segments: list[PlannedSegment] = []
+        for rank, document in enumerate(order):
+            frozen = document.segment in paused
+            judged = judged_digest(document, frozen, models, versions, groups)
+            version = versions[document.segment]
+            self.segments.append(PlannedSegment(document, version, rank, features, models, judged, frozen))
         self.by_key = {segment.key: segment for segment in self.segments}
         self.features = {key: features[key] for key in sorted(features)}
         self.money = [
@@ -119,6 +127,7 @@ class WorkspacePlan:
         compile_plan."""
         self._types: dict[str, TypePlan] = {}
         self._touched: dict[tuple[int, ...], tuple[PlannedSegment, ...]] = {}
+        self._changed: tuple[int, tuple[int, ...]] = (-1, ())
         self.own = tuple(segment.rank for segment in self.segments if segment.document.calendar.own)
         """Ranks of the segments that follow each contact's own time zone; here they follow UTC."""
         by_utc: dict[int, Feature] = {}
@@ -197,6 +206,14 @@ class WorkspacePlan:
         """The ranks of the segments that look at any of these features."""
         return tuple(sorted({rank for feature in features for rank in self._users.get(feature.key, ())}))
 
+    def changed_since(self, filled: Filled) -> tuple[int, ...]:
+        """The ranks of the segments that rest on something else than what contacts were filled for."""
+        if self._changed[0] != filled.fingerprint:
+            known = filled.segments
+            ranks = tuple(segment.rank for segment in self.segments if known.get(segment.key) != segment.judged)
+            self._changed = (filled.fingerprint, ranks)
+        return self._changed[1]
+
     def together(self, ranks: tuple[int, ...]) -> tuple[PlannedSegment, ...]:
         """The segments to judge when these ranks may have changed, in the order of judging."""
         found = self._touched.get(ranks)
@@ -251,15 +268,21 @@ def _distinct_gates(order: Sequence[Segment]) -> list[tuple[Gate, Any]]:
 
 
 class Plan:
-    """Everything that judging needs. `fingerprint` is equal for plans that judge alike and carry the same versions."""
+    """Everything that judging needs.
+
+    `fingerprint` is equal for plans that give the same answers and payloads: one may take the other's place without a
+    look at any contact. `read_to` is how far `segments.definitions` was read for it.
+    """
 
     def __init__(
-        self, fingerprint: int, workspaces: dict[str, WorkspacePlan], retired: dict[int, tuple[str, str, int]]
-    ) -> None:
+        self, fingerprint: int, workspaces: dict[str, WorkspacePlan], retired: dict[int, tuple[str, str, int]],
+        read_to: int = -1,
+    ) -> None:  # fmt: skip
         self.fingerprint = fingerprint
         self.workspaces = workspaces
         self.retired = retired
         """Deleted segments by key: workspace, id and last version; their members leave."""
+        self.read_to = read_to
         self.nothing = WorkspacePlan((), {})
 
     def workspace(self, name: str) -> WorkspacePlan:
@@ -276,25 +299,18 @@ class Plan:
         ]
 
 
-def _scored_by(segments: Iterable[Segment], models: Mapping[str, Mapping[str, Scoring]]) -> list[list[Any]]:
-    """What judging knows of the models that the segments score by."""
-    named = {(segment.workspace, name) for segment in segments for _, name in named_models(segment)}
-    wanted = set(Scoring.model_fields)
-    return [
-        [workspace, name, models[workspace][name].model_dump(mode="json", by_alias=True, include=wanted)]
-        for workspace, name in sorted(named)
-    ]
-
-
 def compile_plan(
     segments: Sequence[tuple[Segment, int]],
     retired: Iterable[tuple[str, str, int]] = (),
     models: Iterable[Model] = (),
+    paused: Collection[tuple[str, str]] = (),
+    read_to: int = -1,
 ) -> Plan:
     """The plan of checked definitions with their versions; `retired` are deleted ones (workspace, id, last version).
 
-    `models` are those in force; one that no segment scores by changes nothing. For definitions that were not checked
-    it raises `engine.definitions.graph.Cycle`, or LookupError where a model is missing.
+    `models` are those in force; one that no segment scores by changes nothing. `paused` are the keys of the segments
+    whose rule is frozen; `read_to` is as in Plan. For definitions that were not checked it raises
+    `engine.definitions.graph.Cycle`, or LookupError where a model is missing.
     """
     scoring: dict[str, dict[str, Scoring]] = {}
     for model in models:
@@ -304,12 +320,11 @@ def compile_plan(
     for document, version in segments:
         by_workspace.setdefault(document.workspace, []).append((document, version))
     for name, documents in by_workspace.items():
-        workspaces[name] = WorkspacePlan(documents, {}, scoring.get(name, {}))
+        frozen = {segment for workspace, segment in paused if workspace == name}
+        workspaces[name] = WorkspacePlan(documents, {}, scoring.get(name, {}), frozen)
     gone = {segment_key(workspace, name): (workspace, name, version) for workspace, name, version in retired}
-    identity = [[canonical(document), version] for document, version in sorted(segments, key=lambda each: each[0].key)]
-    identity += _scored_by([document for document, _ in segments], scoring)
-    text = json.dumps([identity, sorted(gone.values())], sort_keys=True, separators=(",", ":"))
-    plan = Plan(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1, workspaces, gone)
+    judged = [[s.key, s.judged] for each in workspaces.values() for s in each.segments]
+    plan = Plan(digest(json.dumps(sorted(judged))), workspaces, gone, read_to)
     for workspace in workspaces.values():
         blank = Contact(known_at=0, as_of=0)
         judge(workspace, blank, "", workspace.segments, 0)

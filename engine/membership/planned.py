@@ -32,19 +32,24 @@ class PlannedSegment:
     """One segment, compiled. `rank` is its place in the order of judging within its workspace."""
 
     __slots__ = (
-        "document", "gate", "group", "id", "key", "open_unknown", "payload", "priority", "rank", "rule", "scope",
-        "topic", "version", "workspace",
+        "document", "gate", "group", "id", "judged", "key", "open_unknown", "paused", "payload", "priority", "rank",
+        "rule", "scope", "topic", "version", "workspace",
     )  # fmt: skip
 
     def __init__(
-        self, document: Segment, version: int, rank: int, features: dict[int, Feature], models: Mapping[str, Scoring]
-    ) -> None:
+        self, document: Segment, version: int, rank: int, features: dict[int, Feature], models: Mapping[str, Scoring],
+        judged: int = 0, paused: bool = False,
+    ) -> None:  # fmt: skip
+        """`judged` is the digest of what its answers rest on (`engine.membership.filled`). Of a paused segment the
+        rule is frozen: who is in stays in, until the gate or an exclusion takes them out, and nobody enters."""
         self.document = document
         self.workspace = document.workspace
         self.id = document.segment
         self.version = version
         self.rank = rank
         self.key = segment_key(document.workspace, document.segment)
+        self.judged = judged
+        self.paused = paused
         self.topic = document.topic
         self.group = document.group.name if document.group is not None else None
         self.priority = document.group.priority if document.group is not None else 0
@@ -63,7 +68,10 @@ class PlannedSegment:
     def _compile(self, calendar: Calendar, features: dict[int, Feature], models: Mapping[str, Scoring]) -> None:
         document = self.document
         self.scope = Scope(calendar, features, lambda name: segment_key(document.workspace, name), models=models)
+        # A paused rule is compiled too: its features are kept up to date for when it is resumed.
         self.rule = _nobody if document.when is None else document.when.compile(self.scope)
+        if self.paused:
+            self.rule = self._as_it_is
 
     def answer(self, contact: Contact, t: int) -> Verdict:
         """The verdict behind the consent gate."""
@@ -75,7 +83,11 @@ class PlannedSegment:
         """The answer for a contact that is pinned here: excluded never, included wherever the gate is open."""
         if not included or (self.gate is not None and not self.gate(contact.consent)):
             return False, NEVER
-        return True, NEVER
+        return self._as_it_is(contact, 0) if self.paused else (True, NEVER)
+
+    def _as_it_is(self, contact: Contact, t: int) -> Verdict:
+        """The frozen answer: as the contact was when the segment was paused, or has left since."""
+        return contact.is_member(self.key), NEVER
 
 
 def _nobody(contact: Contact, t: int) -> Verdict:

@@ -34,6 +34,10 @@ EVENT_BYTES_MAX = 262_144
 _DEADLINES_AT_ONCE = 10_000
 
 
+Key = tuple[str, str]
+"""Workspace, and a segment's id, or a model's with `model:` before it."""
+
+
 class _Arrives(msgspec.Struct):
     arrives: str | None = None
 
@@ -69,6 +73,7 @@ class Replay:
         self._active = {each.key: each for each in definitions}
         for key in self._active:
             self._versions[key] = 1
+        self._paused: set[Key] = set()
         self._skew, self._dedup = skew, dedup
         self._bytes = max_event_bytes
         self._lines = 0
@@ -109,14 +114,20 @@ class Replay:
         """Take a definition out of force: a segment's members leave. Raises KeyError for one that is not there."""
         return self.change([], [(workspace, name)])
 
-    def change(self, applied: Sequence[Definition], deleted: Sequence[tuple[str, str]] = ()) -> list[Transition]:
-        """Put definitions in and out of force as one change; what is in force already changes nothing.
+    def change(
+        self, applied: Sequence[Definition], deleted: Sequence[Key] = (), paused: Sequence[Key] = (),
+        resumed: Sequence[Key] = (),
+    ) -> list[Transition]:  # fmt: skip
+        """Put definitions in and out of force, freeze their rules or set them going, as one change; what is so already
+        changes nothing.
 
-        `deleted` are keys: workspace, and the id of a segment, or of a model with `model:` before it. Raises KeyError
-        for one that is not there, LookupError where a model is missing then.
+        `deleted`, `paused` and `resumed` are keys: workspace, and the id of a segment, or to delete it of a model with
+        `model:` before it. Raises KeyError for one that is not there, LookupError where a model is missing then.
         """
         for key in deleted:
             del self._active[key]
+            self._versions[key] += 1
+            self._paused.discard(key)
         changed = [
             each
             for each in applied
@@ -125,7 +136,26 @@ class Replay:
         for definition in changed:
             self._versions[definition.key] = self._versions.get(definition.key, 0) + 1
             self._active[definition.key] = definition
-        return self._take_up() if changed or deleted else []
+        turned = 0
+        for key, pause in [*((key, True) for key in paused), *((key, False) for key in resumed)]:
+            if not isinstance(self._active[key], Segment):
+                raise KeyError(key)
+            if (key in self._paused) != pause:
+                (self._paused.add if pause else self._paused.discard)(key)
+                self._versions[key] += 1
+                turned += 1
+        return self._take_up() if changed or deleted or turned else []
+
+    def pause(self, workspace: str, segment: str) -> list[Transition]:
+        """Freeze a segment's rule: nobody enters, and only exclusion, erasure, gate and group take members out.
+
+        Raises KeyError for one that is not there.
+        """
+        return self.change([], paused=[(workspace, segment)])
+
+    def resume(self, workspace: str, segment: str) -> list[Transition]:
+        """Set a paused segment going; the difference is published. Raises KeyError for one that is not there."""
+        return self.change([], resumed=[(workspace, segment)])
 
     def finish(self) -> list[Transition]:
         """The input has ended where it is: pinned contacts that no fact named become known as of the clock."""
@@ -166,12 +196,14 @@ class Replay:
         gone = [key for key in self._versions if key not in self._active and not is_model(key)]
         retired = [(*key, self._versions[key]) for key in gone]
         segments = [(each, self._versions[key]) for key, each in self._active.items() if isinstance(each, Segment)]
-        return compile_plan(segments, retired, [each for each in self._active.values() if isinstance(each, Model)])
+        models = [each for each in self._active.values() if isinstance(each, Model)]
+        return compile_plan(segments, retired, models, self._paused)
 
     def _take_up(self) -> list[Transition]:
-        self.partition.change_plan(self._plan())
-        self.partition.fill(sorted(self.contacts.contacts))
-        self.partition.place_pins()
+        if self.partition.change_plan(self._plan()):
+            self.partition.fill(sorted(self.contacts.contacts))
+            self.partition.place_pins()
+            self.partition.fill_ended()
         return self._commit()
 
     def _refuse(self, refusal: Rejected) -> list[Transition]:

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 from engine.conditions.aggregating import NeedsHistory
 from engine.conditions.channels import SPEAKING, consent_of
-from engine.conditions.contact import UNTIL, Contact
+from engine.conditions.contact import SEQUENCE, SINCE, UNTIL, Contact
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature
 from engine.conditions.instants import NEVER
 from engine.membership.attributes import CHANGES
 from engine.membership.batch import Batch
 from engine.membership.consents import hear
+from engine.membership.filled import Filled
 from engine.membership.judge import Change, judge
 from engine.membership.mending import MONEY, History, change_zone, refund, retract
 from engine.membership.placement import split_key
@@ -28,6 +29,8 @@ from engine.membership.transitions import Transition
 
 Cause = tuple[str, str | None, str | None, int | None]
 CLOCK: Cause = ("clock", None, None, None)
+DEFINITION: Cause = ("definition", None, None, None)
+BACKFILL: Cause = ("backfill", None, None, None)
 _LISTS = frozenset(("list_added", "list_removed"))
 SPECIAL = SPEAKING | MONEY | frozenset(CHANGES) | {RETRACTION}
 """Types that do more to a contact than feed features."""
@@ -232,19 +235,22 @@ def publish(
 
 
 def take_up_plan(
-    plan: Plan, workspace: WorkspacePlan, before: WorkspacePlan | None, contact: Contact, key: bytes, clock: int,
-    history: History, batch: Batch,
-) -> None:  # fmt: skip
-    """Bring a contact up to a changed plan: new features from its history, every segment judged, the difference
-    published.
+    plan: Plan, filled: Filled, contact: Contact, key: bytes, at: int, clock: int, history: History, batch: Batch
+) -> None:
+    """Bring a contact up to a plan: new features from its history, what changed judged, the difference published.
 
-    The instant is the clock, or the contact's as-of where that is later. `before` is what it was under, None where
-    nobody remembers: then a segment's first version and transition are taken for its first fill.
+    `filled` is what contacts were last wholly brought up to: of a contact that is under it only the segments that rest
+    on something else since, and all that depend on these, are judged; of another, all. The instant is `at`, at which
+    the partition took the plan up, or the contact's as-of where that is later: deadlines before it have fired, those
+    after it are the caller's to fire.
     """
-    t = max(clock, contact.as_of)
-    workspace = workspace.for_contact(contact)
+    t = max(at, contact.as_of)
     workspace_name, contact_id = split_key(key)
-    known = contact.features if before is None else before.features
+    workspace = plan.workspace(workspace_name)
+    is_under = contact.plan == filled.fingerprint
+    ranks = workspace.changed_since(filled) if is_under else None
+    workspace = workspace.for_contact(contact)
+    known = filled.features.get(workspace_name, ()) if is_under else contact.features
     missing = [feature for feature_key, feature in workspace.features.items() if feature_key not in known]
     contact.features = {each: value for each, value in contact.features.items() if each in workspace.features}
     for identity in workspace.of_contact:  # also of a contact that has no fact: one that is pinned
@@ -255,23 +261,23 @@ def take_up_plan(
             value = feature.fold(facts, contact.as_of, feature.forgotten(contact, history.horizon))
             if value is not None:
                 contact.features[feature.key] = value
-    changes, _ = judge(workspace, contact, contact_id, workspace.segments, t)
+    segments = workspace.segments if ranks is None else workspace.together(ranks)
+    changes, _ = judge(workspace, contact, contact_id, segments, t)
     published = len(batch.transitions)
     for segment_key, entry in contact.members.items():
-        if segment_key in plan.retired or segment_key not in workspace.by_key:
+        if segment_key not in workspace.by_key:
             entry[UNTIL] = NEVER
-            if entry[0] & 1 and segment_key in plan.retired:
-                entry[0] += 1
-                entry[1] = t
+            if entry[SEQUENCE] & 1 and segment_key in plan.retired:
+                entry[SEQUENCE] += 1
+                entry[SINCE] = t
                 name, segment, version = plan.retired[segment_key]
-                cause: Cause = ("definition", None, None, None)
-                batch.transitions.append(
-                    Transition(name, segment, version, contact_id, entry[0], t, clock, False, NEVER, cause, None, True)
+                gone = Transition(
+                    name, segment, version, contact_id, entry[SEQUENCE], t, clock, False, NEVER, DEFINITION, None, True
                 )
+                batch.transitions.append(gone)
     for change in changes:
-        planned, sequence, _ = change
-        is_new = planned.version == sequence == 1 if before is None else planned.key not in before.by_key
-        cause = ("backfill" if is_new else "definition", None, None, None)
+        first = change[0].key not in filled.segments
+        cause = BACKFILL if first else DEFINITION
         publish(contact, contact_id, [change], t, clock, False, cause, cause, batch)
     if len(batch.transitions) > published:
         contact.as_of = t
