@@ -14,28 +14,41 @@ if TYPE_CHECKING:
     from engine.worker.settings import Settings
 
 
-def definitions_in(folder: str, settings: Settings, *, alone: bool = True) -> Documents:
+def definitions_in(folder: str, settings: Settings) -> Documents:
     """The definitions in a file, or in a folder's .yaml, .yml and .json files, checked together.
 
-    Without `alone` they may name others that are in force elsewhere. Raises UserError with every mistake of every file.
+    Raises UserError with every mistake of every file.
     """
-    found = reading_of(folder)
+    return definitions_of([folder], settings, alone=True)
+
+
+def definitions_of(folders: Sequence[str], settings: Settings, *, alone: bool) -> Documents:
+    """Those of several files and folders, checked together; without `alone` they may name others in force elsewhere."""
+    found = reading_of(*folders)
     if errors := found.checked(journal_retention=settings.journal_retention, alone=alone):
-        raise mistakes(errors, folder, complete=found.complete)
+        raise mistakes(errors, named(folders), complete=found.complete)
     return found.documents
 
 
-def reading_of(folder: str) -> Reading:
-    """What a file or folder holds, sound or not. Raises UserError where it holds nothing or is not there."""
-    from engine.definitions.reading import read_folder
+def reading_of(*folders: str) -> Reading:
+    """What files or folders hold, sound or not. Raises UserError where one holds nothing or is not there."""
+    from engine.definitions.reading import Reading, read_folder
 
-    try:
-        found = read_folder(folder)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be read: {error.strerror or 'it is not there'}.") from None
-    if not found:
-        raise UserError(f"{folder} holds no definition: its files must end with .yaml, .yml or .json.")
+    found = Reading()
+    for folder in folders:
+        try:
+            read = read_folder(folder)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be read: {error.strerror or 'it is not there'}.") from None
+        if not read:
+            raise UserError(f"{folder} holds no definition: its files must end with .yaml, .yml or .json.")
+        found.join(read)
     return found
+
+
+def named(folders: Sequence[str]) -> str:
+    """Folders and files in words, the first few of many."""
+    return ", ".join(folders[:3]) + (f" and {len(folders) - 3} more" if len(folders) > 3 else "")
 
 
 def mistakes(errors: Sequence[DefinitionError], where: str, *, told: bool = False, complete: bool = True) -> UserError:

@@ -6,7 +6,6 @@ Exit codes: 0 done; 1 done with a negative answer or a broken engine; 2 a user's
 
 from __future__ import annotations
 
-import importlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 import click
 
+from engine.cli.commands import Commands, Place
 from engine.cli.errors import UserError
 
 USER_ERROR: Final = 2
@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "broker": "A local Kafka in the foreground.",
     "topics": "Make the topics, or say how the existing ones differ.",
     "worker": "Run the engine.",
-    "segments": "Check, apply, list and show definitions.",
+    "segments": "Definitions: checked, put in force, paused, deleted, listed, brought back.",
     "rfm": "Make models that the condition rfm scores by.",
     "events": "Publish events.",
     "members": "The members of a segment.",
@@ -39,25 +39,12 @@ COMMANDS: Final = {
 """Command and module `engine.cli.<name>`, each with a click command named `command`."""
 
 
-class Commands(click.Group):
-    """Commands whose modules are imported when they are called, so that `--help` answers at once."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"engine.cli.{cmd_name}").command
-        command.name = cmd_name
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+PLACES: Final = {name: Place(f"engine.cli.{name}", "command", told) for name, told in COMMANDS.items()}
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    cls=Commands, places=PLACES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),

@@ -91,7 +91,7 @@ def quintiles(
     if output == "json":
         print(orjson.dumps(canonical_form(model)).decode())
         return
-    from engine.cli.segments import as_yaml
+    from engine.cli.segments_shown import as_yaml
 
     print(as_yaml(model), end="")
 

@@ -51,6 +51,14 @@ class Reading:
         else:
             self.documents.models.append(definition)
 
+    def join(self, other: Reading) -> None:
+        """Add what was read elsewhere."""
+        self.documents.segments.extend(other.documents.segments)
+        self.documents.models.extend(other.documents.models)
+        self.errors += other.errors
+        self.unsound |= other.unsound
+        self.complete = self.complete and other.complete
+
     def checked(self, *, journal_retention: int = JOURNAL_RETENTION, alone: bool = True) -> list[DefinitionError]:
         """The mistakes of all, and of the sound ones together, by file and line; with `alone` they name no others."""
         clashes = together(

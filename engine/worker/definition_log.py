@@ -1,16 +1,19 @@
-"""The definitions' own log: reading `segments.definitions`, and changing it as one transaction (DESIGN.md 5).
+"""The definitions' own log: reading `segments.definitions` and its history, and changing them as one transaction
+(DESIGN.md 5).
 
-A change starts its transactional producer first, which fences any other change under way, and reads the topic then: so
-versions are counted on what is there, and of two changes at once one is told to try again.
+A change starts its transactional producer first, which fences any other change under way and ends what a killed one
+left open, and reads the topic then: so versions are counted on what is there, and of two changes at once one is told to
+try again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -19,129 +22,146 @@ from aiokafka.errors import KafkaError, ProducerFenced
 
 import topics
 from engine.conditions.instants import format_instant
-from engine.definitions import Definition, Model, Segment, canonical_form, check, read_definition
+from engine.definitions import Definition, Segment
 from engine.worker.clients import close_quietly, reader, transactional_producer
 from engine.worker.clock import wall
+from engine.worker.definition_changes import Applied, Change, make, missing_text
+from engine.worker.definition_record import DefinitionLogError, DefinitionsMoved, Key, Record, called, listed
 from engine.worker.settings import Settings
+
+__all__ = [
+    "Applied",
+    "Change",
+    "DefinitionLogError",
+    "DefinitionsMoved",
+    "History",
+    "Key",
+    "Record",
+    "apply",
+    "called",
+    "change",
+    "listed",
+    "missing_text",
+    "read_history",
+    "read_records",
+    "read_version",
+    "restore",
+]
 
 TRANSACTIONAL_ID: Final = "segment-engine-definitions"
 """One for all: the topic is one for all groups, and whoever changes it last fences the others."""
 POLL_MS: Final = 500
+HISTORY_KEPT: Final = 1_000
+"""Versions of one definition that are held while its history is read, the newest; the topic keeps them all."""
 
-Key = tuple[str, str]
-"""Workspace, and a segment's id, or a model's with `model:` before it."""
-
-
-class DefinitionLogError(Exception):
-    """The definitions could not be read or changed; nothing was changed. The text is one readable paragraph."""
-
-
-class Record(msgspec.Struct):
-    """One record of `segments.definitions`: a version of a definition, `at` RFC 3339, `definition` canonical.
-
-    `segment` is the second part of the key: a segment's id, or a model's with `model:` before it.
-    """
-
-    workspace: str
-    segment: str
-    version: int
-    state: str = "active"
-    author: str = ""
-    at: str = ""
-    note: str = ""
-    definition: dict[str, Any] | None = None
-
-    @property
-    def active(self) -> bool:
-        """Whether the definition is in force."""
-        return self.state == "active" and self.definition is not None
-
-    def document(self) -> Definition:
-        """The definition. Raises DefinitionErrors for one that this engine does not understand."""
-        return read_definition(self.definition, f"{self.workspace}/{self.segment} version {self.version}")
+_decode = msgspec.json.Decoder(Record).decode
+_Renew = Callable[[], None]
+"""Says that Kafka has answered, so that the time for an answer begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """What applying did to one definition; `segment` as in Record, `version` the one in force now."""
+class History:
+    """The versions of one definition, oldest first, the newest HISTORY_KEPT of them; `older` were left out."""
 
-    workspace: str
-    segment: str
-    result: Literal["created", "changed", "unchanged"]
-    version: int
-
-
-_decode = msgspec.json.Decoder(Record).decode
+    records: list[Record]
+    older: int = 0
 
 
 async def read_records(settings: Settings) -> dict[Key, Record]:
     """The latest record of every definition that ever was, by its key. Raises DefinitionLogError."""
-    async with _told(settings), _reading(settings) as consumer:
-        return await _read(consumer)
+    async with _told(settings) as renew, _reading(settings) as consumer:
+        return await _read(consumer, renew)
+
+
+async def read_history(settings: Settings, key: Key) -> History:
+    """The versions of one definition; none for one that never was. Raises DefinitionLogError.
+
+    The topic is read whole, as it has one partition and is never compacted; of others nothing is kept.
+    """
+    kept: deque[Record] = deque(maxlen=HISTORY_KEPT)
+    count = 0
+    async with _told(settings) as renew, _reading(settings) as consumer:
+        async for record in _versions(consumer, renew, key):
+            kept.append(record)
+            count += 1
+    return History(list(kept), count - len(kept))
+
+
+async def read_version(settings: Settings, key: Key, version: int) -> Record:
+    """One version of a definition that holds a text. Raises DefinitionLogError where there is none such."""
+    async with _told(settings) as renew, _reading(settings) as consumer:
+        return await _version(consumer, renew, key, version)
+
+
+async def change(settings: Settings, asked: Change, *, make_topics: bool = True) -> list[Applied]:
+    """Makes a change, all of it in one transaction or nothing, and the topics that it needs (SEGMENT_TOPICS) before.
+
+    Each definition named that is different then goes up by one version; where all are as asked, nothing is written.
+    Raises DefinitionErrors if what would be in force cannot run together, DefinitionsMoved where a version is not as
+    expected, DefinitionLogError for everything else.
+    """
+    async with _told(settings) as renew, _reading(settings) as consumer, _changing(settings) as producer:
+        known = await _read(consumer, renew)
+        return await _make(settings, producer, known, asked, make_topics=make_topics)
 
 
 async def apply(
-    settings: Settings, definitions: Sequence[Definition], *, author: str = "", note: str = "", make_topics: bool = True
+    settings: Settings,
+    definitions: Sequence[Definition],
+    *,
+    author: str = "",
+    note: str = "",
+    expected: Mapping[Key, int | None] | None = None,
+    make_topics: bool = True,
 ) -> list[Applied]:
-    """Puts definitions in force as one change, and makes their topics (SEGMENT_TOPICS) before.
+    """Puts definitions in force as one `change`; one that is paused stays so."""
+    asked = Change(apply=definitions, expected=expected or {}, author=author, note=note)
+    return await change(settings, asked, make_topics=make_topics)
 
-    Versions go up by one where the canonical form differs; where it does not, nothing is written. Raises
-    DefinitionErrors if they cannot run together with those in force, DefinitionLogError for everything else.
+
+async def restore(
+    settings: Settings,
+    key: Key,
+    version: int,
+    *,
+    author: str = "",
+    note: str = "",
+    expected: Mapping[Key, int | None] | None = None,
+) -> Applied:
+    """Puts the text of an older version in force again, as a new version and a `change` like any other.
+
+    What is paused stays so, what is deleted is created anew. Raises DefinitionLogError for a version without a text.
     """
-    async with _told(settings), _reading(settings) as consumer, _changing(settings) as producer:
-        known = await _read(consumer)
-        found = [_outcome(known, definition) for definition in definitions]
-        changed = [pair for pair in zip(found, definitions, strict=True) if pair[0].result != "unchanged"]
-        if changed:
-            after = _after(known, definitions)
-            _check(after, settings)
-            if make_topics and settings.segment_topics:
-                await _make_topics(settings, after, [definition for _, definition in changed])
-            at = format_instant(wall())
-            await _write(producer, [_record(each, definition, author, note, at) for each, definition in changed])
-        return found
-
-
-def _outcome(known: Mapping[Key, Record], definition: Definition) -> Applied:
-    record = known.get(definition.key)
-    if record is None:
-        return Applied(*definition.key, "created", 1)
-    if not record.active:
-        return Applied(*definition.key, "created", record.version + 1)
-    if record.definition == canonical_form(definition):
-        return Applied(*definition.key, "unchanged", record.version)
-    return Applied(*definition.key, "changed", record.version + 1)
-
-
-def _after(known: Mapping[Key, Record], definitions: Sequence[Definition]) -> dict[Key, Definition]:
-    """What will be in force."""
-    new = {definition.key: definition for definition in definitions}
-    old = {key: record.document() for key, record in known.items() if record.active and key not in new}
-    return old | new
-
-
-def _check(after: Mapping[Key, Definition], settings: Settings) -> None:
-    segments = [each for each in after.values() if isinstance(each, Segment)]
-    models = [each for each in after.values() if isinstance(each, Model)]
-    check(segments, models, journal_retention=settings.journal_retention)
-    if len(after) > settings.definitions_max:
-        raise DefinitionLogError(
-            f"{len(after)} definitions would be active; DEFINITIONS_MAX allows {settings.definitions_max}. "
-            "Delete some, or raise it."
+    async with _told(settings) as renew, _reading(settings) as consumer, _changing(settings) as producer:
+        known = await _read(consumer, renew)
+        old = await _version(consumer, renew, key, version)
+        asked = Change(
+            apply=[old.document()], expected=expected or {}, author=author, note=note or f"version {version} restored"
         )
+        (applied,) = await _make(settings, producer, known, asked)
+        return applied
 
 
-async def _make_topics(settings: Settings, after: Mapping[Key, Definition], changed: Iterable[Definition]) -> None:
-    wanted = [each.key for each in changed if isinstance(each, Segment) and each.topic]
-    all_of_them = {key for key, each in after.items() if isinstance(each, Segment) and each.topic}
-    if len(all_of_them) > settings.segment_topics_max:
-        raise DefinitionLogError(
-            f"{len(all_of_them)} segments would have a topic of their own; SEGMENT_TOPICS_MAX allows "
-            f"{settings.segment_topics_max}. Say topic: false in those that nobody subscribes to by themselves "
-            "(segments.transitions carries them all), or raise it."
-        )
+async def _make(
+    settings: Settings,
+    producer: AIOKafkaProducer,
+    known: Mapping[Key, Record],
+    asked: Change,
+    *,
+    make_topics: bool = True,
+) -> list[Applied]:
+    made = make(known, asked, format_instant(wall()), settings)
+    if not made.records:
+        return made.applied
+    if make_topics and settings.segment_topics:
+        await _make_topics(settings, made.new_topics)
+    offsets = await _write(producer, made.records)
+    return [replace(each, offset=offsets.get(each.key)) for each in made.applied]
+
+
+async def _make_topics(settings: Settings, segments: Sequence[Segment]) -> None:
     try:
-        declared = [topics.segment_topic(*key, partitions=settings.segment_topic_partitions) for key in wanted]
+        declared = [topics.segment_topic(*each.key, partitions=settings.segment_topic_partitions) for each in segments]
         if declared:
             await topics.create(
                 settings.brokers,
@@ -154,42 +174,114 @@ async def _make_topics(settings: Settings, after: Mapping[Key, Definition], chan
         raise DefinitionLogError(str(error)) from error
 
 
-def _record(applied: Applied, definition: Definition, author: str, note: str, at: str) -> Record:
-    return Record(*definition.key, applied.version, "active", author, at, note, canonical_form(definition))
+async def _write(producer: AIOKafkaProducer, records: Sequence[Record]) -> dict[Key, int]:
+    """All records onto both topics in one transaction; their offsets in `segments.definitions`."""
+    sent: dict[Key, Any] = {}
+    others = []
+    try:
+        async with producer.transaction():
+            for record in records:
+                key, value = f"{record.workspace}/{record.segment}".encode(), orjson.dumps(msgspec.to_builtins(record))
+                sent[record.key] = await producer.send(topics.DEFINITIONS.name, value, key, partition=0)
+                others.append(await producer.send(topics.HISTORY.name, value, key, partition=0))
+            await asyncio.gather(*sent.values(), *others)
+    except ProducerFenced:
+        raise
+    except KafkaError as error:
+        raise DefinitionLogError(
+            f"Kafka did not confirm the change ({type(error).__name__}{f': {error}' if str(error) else ''}): it was "
+            "made as a whole or not at all. Look at what is in force (segment-engine segments list); making the same "
+            "change again does no harm."
+        ) from error
+    return {key: (await future).offset for key, future in sent.items()}
 
 
-async def _write(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
-    """All records onto both topics in one transaction."""
-    async with producer.transaction():
-        sent = []
-        for record in records:
-            key, value = f"{record.workspace}/{record.segment}".encode(), orjson.dumps(msgspec.to_builtins(record))
-            sent.append(await producer.send(topics.DEFINITIONS.name, value, key, partition=0))
-            sent.append(await producer.send(topics.HISTORY.name, value, key, partition=0))
-        await asyncio.gather(*sent)
+async def _read(consumer: AIOKafkaConsumer, renew: _Renew) -> dict[Key, Record]:
+    """What there is now: the latest record of each key."""
+    known: dict[Key, Record] = {}
+    async for key, value, offset in _values(consumer, topics.DEFINITIONS.name, renew):
+        place = _key(key)
+        if value is None:
+            known.pop(place, None)
+        else:
+            known[place] = _record(place, value, topics.DEFINITIONS.name, offset)
+    return known
 
 
-async def _read(consumer: AIOKafkaConsumer) -> dict[Key, Record]:
-    """Everything from the first record to the end as it is now."""
-    tp = TopicPartition(topics.DEFINITIONS.name, 0)
+async def _versions(consumer: AIOKafkaConsumer, renew: _Renew, key: Key) -> AsyncIterator[Record]:
+    wanted = "/".join(key).encode()
+    async for found, value, offset in _values(consumer, topics.HISTORY.name, renew):
+        if found == wanted and value is not None:
+            yield _record(key, value, topics.HISTORY.name, offset)
+
+
+async def _version(consumer: AIOKafkaConsumer, renew: _Renew, key: Key, version: int) -> Record:
+    texts: deque[int] = deque(maxlen=HISTORY_KEPT)
+    found: Record | None = None
+    async for record in _versions(consumer, renew, key):
+        if record.definition is not None:
+            texts.append(record.version)
+        if record.version == version:
+            found = record
+    if found is not None and found.definition is not None:
+        return found
+    if not texts and found is None:
+        known = await _read(consumer, renew)
+        if key not in known:
+            raise DefinitionLogError(missing_text(key, None, known))
+        raise DefinitionLogError(
+            f"{topics.HISTORY.name} holds no text of {called(key)}, which is {known[key].told()}: another program "
+            "wrote it. Apply it from a file."
+        )
+    why = f"is the one that deleted {called(key)}" if found is not None else f"of {called(key)} never was"
+    raise DefinitionLogError(
+        f"Version {version} {why}: there is no text to take. Versions with a text are {_ranges(texts)}; "
+        f"segment-engine segments history {called(key)} tells what changed in each."
+    )
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers in short.
+
+    >>> _ranges([1, 2, 3, 5])
+    '1–3, 5'
+    """
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in found)
+
+
+async def _values(
+    consumer: AIOKafkaConsumer, topic: str, renew: _Renew
+) -> AsyncIterator[tuple[bytes, bytes | None, int]]:
+    """Key, value and offset of every record of a topic, from the first to the end as it is now."""
+    tp = TopicPartition(topic, 0)
     end = (await consumer.end_offsets([tp]))[tp]
     consumer.assign([tp])
     await consumer.seek_to_beginning(tp)
-    known: dict[Key, Record] = {}
     while await consumer.position(tp) < end:
         for record in (await consumer.getmany(tp, timeout_ms=POLL_MS)).get(tp, ()):
-            workspace, _, name = (record.key or b"").decode(errors="replace").partition("/")
-            if record.value is None:
-                known.pop((workspace, name), None)
-                continue
-            try:
-                known[workspace, name] = _decode(record.value)
-            except msgspec.DecodeError as error:
-                raise DefinitionLogError(
-                    f"The record of {workspace}/{name} at offset {record.offset} of {tp.topic} is not a definition "
-                    f"({error}). Another program wrote it; put a right one in its place."
-                ) from error
-    return known
+            renew()
+            yield record.key or b"", record.value, record.offset
+
+
+def _key(key: bytes) -> Key:
+    workspace, _, name = key.decode(errors="replace").partition("/")
+    return workspace, name
+
+
+def _record(key: Key, value: bytes, topic: str, offset: int) -> Record:
+    try:
+        return _decode(value)
+    except msgspec.DecodeError as error:
+        raise DefinitionLogError(
+            f"The record of {called(key)} at offset {offset} of {topic} is not a definition ({error}). Another program "
+            "wrote it; put a right one in its place."
+        ) from error
 
 
 @asynccontextmanager
@@ -197,9 +289,10 @@ async def _reading(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = reader(settings, "definition-log")
     try:
         await consumer.start()
-        if topics.DEFINITIONS.name not in await consumer.topics():
+        missing = {topics.DEFINITIONS.name, topics.HISTORY.name} - await consumer.topics()
+        if missing:
             raise DefinitionLogError(
-                f"The topic {topics.DEFINITIONS.name} is not on {settings.brokers}. "
+                f"{' and '.join(sorted(missing))} {'is' if len(missing) == 1 else 'are'} not on {settings.brokers}. "
                 "Make the topics: segment-engine topics create"
             )
         yield consumer
@@ -218,12 +311,12 @@ async def _changing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 
 @asynccontextmanager
-async def _told(settings: Settings) -> AsyncIterator[None]:
-    """Within the time for a start and a commit; what Kafka says becomes one paragraph."""
-    limit = (settings.request_timeout + settings.commit_timeout) / 1000
+async def _told(settings: Settings) -> AsyncIterator[_Renew]:
+    """Within the time for a start and a commit, or what renews it; what Kafka says becomes one paragraph."""
+    seconds = (settings.request_timeout + settings.commit_timeout) / 1000
     try:
-        async with asyncio.timeout(limit):
-            yield
+        async with asyncio.timeout(seconds) as limit:
+            yield lambda: limit.reschedule(asyncio.get_running_loop().time() + seconds)
     except ProducerFenced as error:
         raise DefinitionLogError(
             "Somebody else changed definitions at the same moment; nothing of this change was made. Look at what is in "

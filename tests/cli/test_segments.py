@@ -11,7 +11,7 @@ import pytest
 
 import topics
 from engine.cli import main
-from engine.cli.segments import as_yaml
+from engine.cli.segments_shown import as_yaml
 from engine.definitions import canonical, load_folder, parse_segment
 from engine.definitions.advice import advice
 from engine.definitions.describing import describe
@@ -163,7 +163,7 @@ def test_list_and_show_what_is_in_force(desk: Desk) -> None:
     )
     code, out, _ = desk.run("show", "buyers", "--workspace", desk.workspace)
     assert code == 0
-    assert "# version: 1\n# author: anna\n" in out
+    assert "# version: 1\n# state: active\n# author: anna\n" in out
     assert canonical(parse_segment(out)) == canonical(load_folder(desk._folder)[0])
     code, _, told = desk.run("show", "buyers", "--workspace", f"{desk.workspace}x")
     assert code == 2

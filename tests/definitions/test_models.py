@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.cli.segments import as_yaml
+from engine.cli.segments_shown import as_yaml
 from engine.definitions import (
     DefinitionErrors,
     Model,
