@@ -63,6 +63,10 @@ class StoredContacts:
         """Contacts in memory; one that is in both generations counts twice."""
         return len(self._young) + len(self._old)
 
+    def __contains__(self, key: bytes) -> bool:
+        """Whether the contact is in memory."""
+        return key in self._young or key in self._old
+
     @property
     def bytes_used(self) -> int:
         """Estimated memory."""

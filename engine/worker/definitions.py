@@ -33,7 +33,8 @@ class DefinitionsUnusable(Exception):
 
 
 class Definition(msgspec.Struct):
-    """One record of `segments.definitions`; the document in canonical form under `definition`.
+    """One record of `segments.definitions`; the document in canonical form under `definition`, `state` active, paused
+    or deleted.
 
     `segment` is the second part of the key: a segment's id, or a model's with `model:` before it.
     """
@@ -58,6 +59,7 @@ class Definitions:
         self._changed = changed
         self._reader = reader(settings, "definitions")
         self._known: dict[tuple[str, str], Definition] = {}
+        self._read_to = 0
         self._active: dict[tuple[str, str], Segment] = {}
         self._unreadable: dict[tuple[str, str], str] = {}
         """What is wrong with the newest records that are no definitions; while there are any, the plan stays."""
@@ -83,7 +85,7 @@ class Definitions:
                 f"The worker does not start: {self.problem}. Put a definition that this engine understands in force "
                 "(segment-engine segments apply), or run the version of the engine that it was written for"
             )
-        log.info("Definitions read: %d active segments", len(self._active))
+        log.info("Definitions read: %d segments in force", len(self._active))
 
     async def run(self) -> None:
         """Follows the topic until cancelled. Raises KafkaError when the broker refuses for good."""
@@ -95,10 +97,10 @@ class Definitions:
             while more := await self._reader.getmany(self._tp, timeout_ms=20):
                 found[self._tp] += more[self._tp]
             self._take(found[self._tp])
-            before = self.plan.fingerprint
+            before = self.plan
             self._compile()
-            if self.plan.fingerprint != before:
-                log.info("Definitions changed: %d active segments", len(self._active))
+            if self.plan is not before:
+                log.info("Definitions changed: %d segments in force", len(self._active))
                 self._changed()
 
     async def stop(self) -> None:
@@ -109,11 +111,17 @@ class Definitions:
         return self._active.get((workspace, name))
 
     def segments(self) -> list[tuple[Segment, int]]:
-        """All active definitions with their versions."""
+        """The segments in force, active and paused, with their versions."""
         return [(segment, self._known[key].version) for key, segment in self._active.items()]
+
+    def state(self, workspace: str, name: str) -> str:
+        """`active` or `paused` of a segment in force, `deleted` of one that was, empty of one that never was."""
+        known = self._known.get((workspace, name))
+        return "" if known is None else known.state
 
     def _take(self, records: list[Any]) -> None:
         for record in records:
+            self._read_to = record.offset + 1
             workspace, _, name = (record.key or b"").decode(errors="replace").partition("/")
             if record.value is None:
                 known = self._known.get((workspace, name))
@@ -149,7 +157,8 @@ class Definitions:
                 else:
                     models.append(found)
             segments = [(segment, self._known[key].version) for key, segment in active.items()]
-            plan = compile_plan(segments, retired, models)
+            paused = [key for key in active if self._known[key].state == "paused"]
+            plan = compile_plan(segments, retired, models, paused, self._read_to)
         except Exception as error:
             self.problem = f"the newest definitions are not in force: {error}"
             log.exception("The newest definitions cannot be compiled; those before stay in force")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -18,14 +18,17 @@ from engine.worker.clock import Probe, Prober, Skew, wall
 from engine.worker.commit import Committer
 from engine.worker.definitions import Definitions
 from engine.worker.fanout import Fanout
+from engine.worker.filling import FillTurns
 from engine.worker.garbage import Garbage
 from engine.worker.intake import Intake
 from engine.worker.metrics import Metrics
-from engine.worker.partition import PartitionLoop, Shared
+from engine.worker.partition import PartitionLoop
 from engine.worker.preflight import Cluster
 from engine.worker.query import explain_contact, list_members, near_contacts, place, show_contact
 from engine.worker.roster import Roster
 from engine.worker.settings import Settings
+from engine.worker.shared import Shared
+from engine.worker.snapshot import Part, Snapshot
 from engine.worker.units import Agents
 from topics import DEAD_LETTER, DEFINITIONS, FORWARDED, MEMBERS, TRANSITIONS, WORKERS
 
@@ -78,6 +81,7 @@ class SegmentEngine:
             skew=self.skew,
             plan=lambda: self.definitions.plan,
             committer=lambda number: self._committer(number, cluster),
+            turns=FillTurns(),
             restoring=asyncio.Semaphore(settings.restore_partitions),
             delete_retention=cluster.delete_retention,
             letter_bytes=cluster.letter_bytes,
@@ -242,6 +246,10 @@ class SegmentEngine:
             "losses": list(self._shared.losses.values()),
         }
 
+    def fills(self) -> list[dict[str, Any]]:
+        """How far each partition here is with the definitions in force, in plain JSON."""
+        return [loop.fill_status() for _, loop in sorted(self._loops.items())]
+
     def owner_of(self, number: int) -> str | None:
         """URL of the worker that runs a partition; None if unknown."""
         return self.roster.url if number in self.partitions else self.roster.owner_of(number)
@@ -281,3 +289,13 @@ class SegmentEngine:
         go on, None at the end."""
         stores = [loop.store for loop in self._loops.values() if loop.state == "running" and loop.store is not None]
         return await list_members(stores, workspace, segment, after, limit)
+
+    def members_snapshot(self, workspace: str, segment: str, columns: Sequence[str] = ()) -> Snapshot:
+        """The members in this worker's partitions as they are now, with these attributes; to be ended. Raises
+        TooManyReadings, ReadingEnded where a partition is just leaving, ValueError for a path of no attribute."""
+        parts = [
+            Part(number, loop.store, loop.core.plan, loop.filling)
+            for number, loop in sorted(self._loops.items())
+            if loop.state == "running" and loop.store is not None and loop.core is not None
+        ]
+        return Snapshot(parts, workspace, segment, columns)

@@ -71,6 +71,15 @@ class Metrics:
             ("partition",),
             registry=to,
         )
+        self.fill_progress = Gauge(
+            "segment_engine_fill_progress_ratio",
+            "Share of the contacts that the present definitions have reached",
+            ("partition",),
+            registry=to,
+        )
+        self.filled = Counter(
+            "segment_engine_filled_contacts", "Contacts brought up to changed definitions by fills", registry=to
+        )
         self.lost = Counter(
             "segment_engine_lost_records", "Records that retention removed before they were read", registry=to
         )
@@ -95,7 +104,8 @@ class Metrics:
 
     def forget(self, number: int) -> None:
         """Drops what is told of a partition that is no longer owned."""
-        for gauge in (self.lag_seconds, self.lag_records, self.clock, self.restore, self.fill, self.contacts):
+        of_fill = (self.fill, self.fill_progress)
+        for gauge in (self.lag_seconds, self.lag_records, self.clock, self.restore, *of_fill, self.contacts):
             with contextlib.suppress(KeyError):  # nothing was told of it
                 gauge.remove(str(number))
 

@@ -10,38 +10,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from engine.conditions.instants import NEVER
 from engine.membership.batch import Batch
-from engine.membership.partition import NO_CLOCK, Partition
+from engine.membership.filled import Filled
+from engine.membership.partition import NEW, NO_CLOCK, Partition
 from engine.membership.placement import partition_of, split_key, wire_key
-from engine.membership.plan import Plan
-from engine.state.changelog import changelog_topic, journal_topic
-from engine.state.codec import Position
-from engine.state.contacts import Memory, StoredContacts
-from engine.state.restore import RestoreStalled, restore
+from engine.state.changelog import FILLED
+from engine.state.codec import Position, decode_filled, encode_filled
+from engine.state.contacts import StoredContacts
+from engine.state.restore import RestoreStalled
 from engine.state.store import Meta, Store
-from engine.worker.beginning import beginning, refuse_lost
-from engine.worker.clients import close_quietly, reader, wait_event
-from engine.worker.clock import PartitionTime, Skew, wall
-from engine.worker.commit import Committer, CommitUnknown, Fenced, Letter, encode_changes, new_identity, refused_letters
+from engine.worker.clients import wait_event
+from engine.worker.clock import PartitionTime, wall
+from engine.worker.commit import CommitUnknown, Fenced, Letter, encode_changes, new_identity, refused_letters
+from engine.worker.filling import Filling
 from engine.worker.inbox import Taken
-from engine.worker.intake import Intake, Lane
-from engine.worker.metrics import Metrics
+from engine.worker.intake import Lane
+from engine.worker.opening import beginnings, open_partition
 from engine.worker.placement import split_misplaced
 from engine.worker.recovery import STOPS, WatchedContacts, fill_one_by_one, pass_time_one_by_one, take_one_by_one
-from engine.worker.settings import Settings
-from engine.worker.units import Agents, Unit, change_plan, compute, fill
+from engine.worker.shared import Shared
+from engine.worker.units import Unit, change_plan, compute
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +48,8 @@ RETRIES_MAX: Final = 30
 RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 FIRST_BATCH: Final = 2_000
 """Records of the first batch, before it is known how long computing takes."""
-FILL_SCAN: Final = 4_000
-"""States looked at in one slice of a fill."""
-FILL_KEYS: Final = 250
-"""Contacts filled in one slice: a commit's worth, and a short wait for facts."""
+DEFINITIONS_SECONDS: Final = 30.0
+"""Longest wait for definitions that the partition was under before and this worker has not read yet."""
 ARM_SLICE: Final = 5_000
 """States looked at between two turns of the event loop while deadlines are armed."""
 CAREFUL_FACTS: Final = 2_000
@@ -81,29 +77,6 @@ _AGAIN: Final = (CommitUnknown, CoreFailed, InputMoved, KafkaError, RestoreStall
 """After these, a partition begins again from what was committed."""
 
 
-@dataclass(slots=True)
-class Shared:
-    """What all partitions of a worker share."""
-
-    settings: Settings
-    inputs: tuple[str, ...]
-    forwarding: str
-    agents: Agents
-    intake: Intake
-    memory: Memory
-    metrics: Metrics
-    skew: Skew
-    plan: Callable[[], Plan]
-    committer: Callable[[int], Committer]
-    restoring: asyncio.Semaphore
-    delete_retention: int
-    letter_bytes: int
-    losses: dict[str, str]
-    """What is known to be lost of the inputs since the worker started, in words, by topic/partition."""
-    committed: Callable[[], None]
-    """Told after each commit, for garbage collection between batches."""
-
-
 class PartitionLoop:
     """One owned partition number. `run` lives until `stop`, or raises what the worker must stop for."""
 
@@ -126,8 +99,8 @@ class PartitionLoop:
         self._position = Position()
         self._told: dict[str, int] = {}
         self._batch_max = FIRST_BATCH
-        self._filled: bytes | None = None
-        self._left_due = False
+        self._filling: Filling | None = None
+        self._left_due = self._rests = False
         self._careful = 0
         self._stopping = False
         self._failures = 0
@@ -148,6 +121,21 @@ class PartitionLoop:
     def filling(self) -> bool:
         """Whether contacts are still being filled for the definitions in force."""
         return self._position.filled is not None or self._position.plan != self._shared.plan().fingerprint
+
+    def fill_status(self) -> dict[str, Any]:
+        """How far the partition is with the definitions in force, in plain JSON."""
+        core, filling = self.core, self._filling
+        if core is None or filling is None:
+            return {"partition": self.number, "running": False}
+        return {
+            "partition": self.number,
+            "running": self.state == "running",
+            "read_to": core.plan.read_to,
+            "filling": self.filling,
+            "contacts": filling.total,
+            "filled": filling.done if filling.cursor is not None else filling.total,
+            "rate": round(filling.rate) if filling.cursor is not None else None,
+        }
 
     def next_deadline(self) -> int:
         """The instant at which this partition's next deadline is due; NEVER if there is none or it does not run."""
@@ -201,7 +189,7 @@ class PartitionLoop:
             self._committer.abandon()
         else:
             await self._committer.close()
-        self.core = None
+        self.core = self._filling = None
         if self._contacts is not None:
             self._contacts.close()
             self._contacts = None
@@ -216,6 +204,7 @@ class PartitionLoop:
         await self._committer.open()
         async with self._shared.restoring:
             offsets = await self._restore()
+            await self._definitions_read()
             await self._build()
         self._shared.intake.open_lane(self.lane, offsets)
         self.state = "running"
@@ -230,34 +219,10 @@ class PartitionLoop:
     # --- before the first batch
 
     async def _restore(self) -> dict[str, int]:
-        settings = self._settings
-        changelog = TopicPartition(changelog_topic(settings.group), self.number)
-        journal = TopicPartition(journal_topic(settings.group), self.number)
-        inputs = {topic: TopicPartition(topic, self.number) for topic in self._shared.inputs}
-        client = reader(settings, f"restore-{self.number}")
-        try:
-            await client.start()
-            # Assigned together, their metadata comes in one answer instead of one a topic with pauses between.
-            client.assign([changelog, journal, *inputs.values()])
-            client.pause(changelog, journal, *inputs.values())
-            begins = await client.beginning_offsets(list(inputs.values()))
-            ends = await client.end_offsets(list(inputs.values()))
-            restored = await restore(
-                self.path,
-                client,
-                changelog,
-                journal,
-                delete_retention=self._shared.delete_retention,
-                records=settings.restore_records,
-                progress=self._progressed,
-            )
-            self.store, self._meta, self._position = restored.store, restored.meta, restored.position
-            known, right = bool(self._meta.position), self._meta.identity != b"?"
-            committed = not known and await self._shared.intake.committed(self.lane)
-            refuse_lost(f"{changelog.topic}/{self.number}", position=known, begins_right=right, committed=committed)
-            return {topic: self._start(topic, begins[tp], ends[tp]) for topic, tp in inputs.items()}
-        finally:
-            await close_quietly(client)
+        """Opens the store at the end of its logs; returns where to read the inputs from."""
+        opened = await open_partition(self._shared, self.number, self.path, self.lane, self._progressed)
+        self.store, self._meta, self._position = opened.store, opened.meta, opened.position
+        return beginnings(self._shared, self.number, opened)
 
     def _progressed(self, share: float) -> None:
         if self._stopping:  # a rebalance waits for us; what was restored stays, and the next owner here goes on from it
@@ -265,15 +230,18 @@ class PartitionLoop:
         self.progress = share
         self._shared.metrics.restore.labels(self._label).set(share)
 
-    def _start(self, topic: str, begin: int, end: int) -> int:
-        """Where to read an input from: the position, unless the topic does not reach so far any more."""
-        place = f"{topic}/{self.number}"
-        found = beginning(place, self._position.offsets.get(topic), begin, end)
-        if found.problem:
-            log.error("%s", found.problem)
-            self._shared.metrics.lost.inc(found.lost)
-            self._shared.losses[place] = found.problem
-        return found.offset
+    async def _definitions_read(self) -> None:
+        """Waits until this worker has read the definitions as far as the partition's former owner had."""
+        wanted, until = self._position.read_to, time.monotonic() + DEFINITIONS_SECONDS
+        while self._shared.plan().read_to < wanted:
+            if self._stopping:
+                raise _Stopped
+            if time.monotonic() > until:
+                said = "Partition %d was under definitions up to offset %d, this worker has read up to %d; it goes on"
+                log.error(said, self.number, wanted, self._shared.plan().read_to)
+                return
+            self.lane.wake.clear()
+            await wait_event(self.lane.wake, RETRY_SECONDS[0])
 
     async def _build(self) -> None:
         """A core over the store, with every stored deadline armed."""
@@ -293,17 +261,23 @@ class PartitionLoop:
             dedup=settings.dedup,
             journal_retention=settings.journal_retention,
             owns=owns,
+            filled=decode_filled(filled) if (filled := self.store.more(FILLED)) else NEW,
+            changed_at=self._position.changed_at if self._position.plan == plan.fingerprint else self._position.clock,
         )
-        self._filled = self._position.filled if self._position.plan == plan.fingerprint else b""
-        self._armed = 0
+        cursor = self._position.filled if self._position.plan == plan.fingerprint else b""
+        self._armed = total = done = 0
         with closing(self.store.headers()) as headers:  # the store cannot be closed under it
             while part := list(islice(headers, ARM_SLICE)):
+                total += len(part)
                 for key, header in part:
+                    if cursor is not None and key <= cursor:
+                        done += 1
                     if header.deadline < NEVER:
                         core.arm(key, header.deadline)
                         self._armed += 1
                 self._progressed(1.0)
                 await asyncio.sleep(0)
+        self._filling = Filling(core, self._contacts, self.store, self._shared.turns, cursor, done, total)
 
     # --- one batch
 
@@ -311,10 +285,12 @@ class PartitionLoop:
         """Takes what there is, computes, commits. False when there was nothing to do."""
         core = self.core
         assert core is not None
-        plan = self._shared.plan()
-        if core.plan.fingerprint != plan.fingerprint:
-            await self._compute(self._shared.agents.definitions, lambda: change_plan(core, plan))
-            self._filled = b""
+        plan, filling = self._shared.plan(), self._filling
+        assert filling is not None
+        # What fell due before the change did so under the plan that was in force.
+        is_new = core.plan is not plan and core.next_deadline() >= core.clock
+        if is_new and await self._compute(self._shared.agents.definitions, lambda: change_plan(core, plan)):
+            filling.begin()
         settings = self._settings
         taken = self.lane.inbox.take(core.clock, min(self._batch_max, settings.batch_records), settings.batch_bytes)
         letters: list[Letter] = []
@@ -328,7 +304,7 @@ class PartitionLoop:
         batch = core.drain()
         if taken is not None or batch.contacts or batch.transitions or self._just_filled():
             await self._commit(batch, letters, misplaced)
-        elif self._filled is None and not self._left_due:
+        elif (filling.cursor is None or self._rests) and not self._left_due and core.plan is plan:
             self._mark_written()
             self.settled = core.clock
             return False
@@ -403,42 +379,48 @@ class PartitionLoop:
         self._left_due = not await self._compute(self._shared.agents.deadlines, work)
 
     async def _fill(self) -> None:
-        """One slice of bringing stored contacts up to new definitions."""
-        core, contacts, store, watched = self.core, self._contacts, self.store, self._watched
+        """One slice of bringing stored contacts up to new definitions, when it is this partition's turn."""
+        core, contacts, filling, watched = self.core, self._contacts, self._filling, self._watched
         assert core is not None
         assert contacts is not None
-        assert store is not None
-        if self._filled is None or (self._careful > 0 and core.batch.facts):
+        assert filling is not None
+        self._rests = False
+        if filling.cursor is None or (self._careful > 0 and core.batch.facts):
             return
-        stale: list[bytes] = []
-        looked, last = 0, self._filled
-        for last, header in islice(store.headers(self._filled), FILL_SCAN):
-            looked += 1
-            if header.plan != core.plan.fingerprint:
-                stale.append(last)
-                if len(stale) == FILL_KEYS:
-                    break
-        if stale:
-            work = partial(fill, core, contacts, stale)
+        if wait := self._shared.turns.wait():
+            self._rests = True
+            asyncio.get_running_loop().call_later(wait, self.lane.wake.set)
+            return
+
+        def fill(keys: Sequence[bytes]) -> Awaitable[Any]:
+            work = partial(core.fill, keys)
             if self._careful > 0:
-                work = partial(fill_one_by_one, core, watched, contacts, stale)
-            await self._compute(self._shared.agents.definitions, work)
-        self._filled = last if looked == FILL_SCAN or len(stale) == FILL_KEYS else None
+                work = partial(fill_one_by_one, core, watched, contacts, keys)
+            return self._compute(self._shared.agents.definitions, work)
+
+        self._shared.metrics.filled.inc(await filling.slice(fill))
 
     def _just_filled(self) -> bool:
         assert self.core is not None
+        assert self._filling is not None
         before = self._position
-        return self._filled is None and (before.filled is not None or before.plan != self.core.plan.fingerprint)
+        is_new = before.filled is not None or before.plan != self.core.plan.fingerprint
+        return self._filling.cursor is None and is_new
 
     # --- after it
 
     async def _commit(self, batch: Batch, letters: list[Letter], misplaced: list[tuple[int, Any]]) -> None:
         shared, core, contacts, store = self._shared, self.core, self._contacts, self.store
+        filling = self._filling
         assert core is not None
         assert contacts is not None
         assert store is not None
+        assert filling is not None
         offsets = {**self._position.offsets, **self.lane.inbox.offsets()}
-        position = Position(offsets, core.clock, core.plan.fingerprint, self._filled)
+        cursor, plan, just_filled = filling.cursor, core.plan, self._just_filled()
+        # No deadline before the durable clock is left: after a restart the plan may be another.
+        clock = min(core.clock, core.next_deadline())
+        position = Position(offsets, clock, plan.fingerprint, cursor, core.changed_at, plan.read_to)
         keep = self._settings.members_topic
         changes = encode_changes(
             batch,
@@ -448,6 +430,8 @@ class PartitionLoop:
             position=position,
             letter_bytes=shared.letter_bytes,
         )
+        if just_filled:
+            changes.more[FILLED] = encode_filled(Filled.of(plan))
         identity = None if self._meta.identity else new_identity()
         moved = {topic: offset for topic, offset in offsets.items() if self._told.get(topic) != offset}
         try:
@@ -464,6 +448,10 @@ class PartitionLoop:
         self._failures = 0
         contacts.sample(changes.state_bytes, len(changes.states))
         contacts.settle()
+        filling.committed()
+        if just_filled:
+            core.fill_ended()
+            log.info("Partition %d: every contact is under the definitions in force", self.number)
         shared.metrics.count(batch, letters, len(misplaced), committed.seconds)
         shared.committed()
 
@@ -473,7 +461,8 @@ class PartitionLoop:
         if core is None or store is None or now - self._swept_at < SWEEP_SECONDS:
             return
         self._swept_at = now
-        oldest = core.clock - self._settings.journal_retention
+        # A fill reads the journal as of when its definitions were taken up.
+        oldest = min(core.clock, core.changed_at if self.filling else core.clock) - self._settings.journal_retention
         self._swept, removed = store.sweep(self._swept, oldest, SWEEP_CHUNKS)
         if removed:
             log.debug("Partition %d: %d chunks of the journal are past their retention", self.number, removed)
@@ -494,6 +483,8 @@ class PartitionLoop:
         behind = sum(max(0, s.stable - (s.next_offset or 0)) for s in inbox.sources if s.stable is not None)
         metrics.lag_records.labels(label).set(behind)
         metrics.fill.labels(label).set(self.filling)
+        if self._filling is not None:
+            metrics.fill_progress.labels(label).set(self._filling.share)
         metrics.contacts.labels(label).set(len(self._contacts) if self._contacts is not None else 0)
         if core is not None:
             metrics.clock.labels(label).set(core.clock / 1000)

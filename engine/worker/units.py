@@ -7,12 +7,11 @@ waits decides what to do, and the agent goes on with the next.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from engine.membership.partition import Partition
 from engine.membership.plan import Plan
-from engine.state.contacts import StoredContacts
 
 
 class Unit:
@@ -49,12 +48,6 @@ async def compute(send: Callable[[Unit], Awaitable[None]], work: Callable[[], An
     return await unit.done
 
 
-def change_plan(core: Partition, plan: Plan) -> None:
-    """Has the core take up new definitions."""
-    core.change_plan(plan)
-
-
-def fill(core: Partition, contacts: StoredContacts, keys: Sequence[bytes]) -> None:
-    """Has the core bring contacts up to its plan."""
-    contacts.prefetch(keys)
-    core.fill(keys)
+def change_plan(core: Partition, plan: Plan) -> bool:
+    """Has the core take up new definitions; whether contacts must follow."""
+    return core.change_plan(plan)

@@ -1,0 +1,89 @@
+"""Before a partition's first batch: its store at the end of its logs, and where to read its inputs from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka import TopicPartition
+
+from engine.state.changelog import changelog_topic, journal_topic
+from engine.state.codec import Position
+from engine.state.restore import restore
+from engine.state.store import Meta, Store
+from engine.worker.beginning import beginning, refuse_lost
+from engine.worker.clients import close_quietly, reader
+from engine.worker.intake import Lane
+from engine.worker.shared import Shared
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Opened:
+    """An open store that agrees with its logs, the position that rules, and the spans of the inputs by topic."""
+
+    store: Store
+    meta: Meta
+    position: Position
+    begins: dict[str, int]
+    ends: dict[str, int]
+
+
+async def open_partition(
+    shared: Shared, number: int, path: Path, lane: Lane, progress: Callable[[float], None]
+) -> Opened:
+    """Opens the store in `path` and restores it. Raises what `restore` raises, and what `refuse_lost` says."""
+    settings = shared.settings
+    changelog = TopicPartition(changelog_topic(settings.group), number)
+    journal = TopicPartition(journal_topic(settings.group), number)
+    inputs = {topic: TopicPartition(topic, number) for topic in shared.inputs}
+    client = reader(settings, f"restore-{number}")
+    try:
+        await client.start()
+        # Assigned together, their metadata comes in one answer instead of one a topic with pauses between.
+        client.assign([changelog, journal, *inputs.values()])
+        client.pause(changelog, journal, *inputs.values())
+        begins = await client.beginning_offsets(list(inputs.values()))
+        ends = await client.end_offsets(list(inputs.values()))
+        restored = await restore(
+            path,
+            client,
+            changelog,
+            journal,
+            delete_retention=shared.delete_retention,
+            records=settings.restore_records,
+            progress=progress,
+        )
+        try:
+            known, right = bool(restored.meta.position), restored.meta.identity != b"?"
+            committed = not known and await shared.intake.committed(lane)
+            refuse_lost(f"{changelog.topic}/{number}", position=known, begins_right=right, committed=committed)
+        except BaseException:
+            restored.store.close()
+            raise
+        return Opened(
+            restored.store,
+            restored.meta,
+            restored.position,
+            {topic: begins[tp] for topic, tp in inputs.items()},
+            {topic: ends[tp] for topic, tp in inputs.items()},
+        )
+    finally:
+        await close_quietly(client)
+
+
+def beginnings(shared: Shared, number: int, opened: Opened) -> dict[str, int]:
+    """Where to read each input from: the position, unless the topic does not reach so far any more."""
+    offsets = {}
+    for topic in shared.inputs:
+        place = f"{topic}/{number}"
+        found = beginning(place, opened.position.offsets.get(topic), opened.begins[topic], opened.ends[topic])
+        if found.problem:
+            log.error("%s", found.problem)
+            shared.metrics.lost.inc(found.lost)
+            shared.losses[place] = found.problem
+        offsets[topic] = found.offset
+    return offsets
