@@ -21,6 +21,7 @@ class Fact(msgspec.Struct):
     `arrives`).
     `left` is set on a purchase that refunds have lessened: what is left of its `amount`, in millionths.
     `dead` is a fact that was retracted before it came: it counts nowhere.
+    `raw` is the JSON text of the properties as bytes of its own, once the fact is read.
     """
 
     contact: str

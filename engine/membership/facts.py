@@ -22,8 +22,10 @@ ID_BYTES_MAX = 512
 WORKSPACE_BYTES_MAX = 64
 DEPTH_MAX = 200
 """How deep properties may nest: what reads them recurses."""
-UNSUPPORTED = frozenset(("contact_merged", "contact_erased"))
+UNSUPPORTED = frozenset(("contact_merged",))
 """Types whose meaning this version can't keep: refused instead of half done."""
+ERASURE = "contact_erased"
+"""Names nothing but the contact: whoever would erase a part, or for a time, must not erase all."""
 DEAD = "*"
 """In front of the type, which has none itself: the journaled fact was retracted before it came."""
 
@@ -95,7 +97,9 @@ def read_fact(value: bytes, *, arrival: int | None, fallback_id: str, skew: int,
         raw = b"{}"
     if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX and _too_deep(raw):
         return Rejected("bad_properties", f"properties nest more than {DEPTH_MAX} deep")
-    fact.raw = msgspec.Raw(raw)
+    if event_type == ERASURE and decode_properties(raw):
+        return Rejected("bad_properties", f"{ERASURE} erases the whole contact: it has no properties")
+    fact.raw = raw  # type: ignore[assignment]  # bytes of its own: the record's are let go, and searching them is quick
     fact.id = event_id
     fact.workspace = workspace
     fact.size = len(raw)
@@ -142,16 +146,14 @@ def _too_deep(raw: bytes) -> bool:
     return False
 
 
-def journaled_fact(key: bytes, entry: tuple[str, str, int, int | None, bytes]) -> Fact:
-    """A fact from its journal entry `(id, type, at, arrival, properties)`; contact and workspace are in the key."""
-    fact_id, event_type, at, arrival, raw = entry
+def journaled_fact(key: bytes, fact_id: str, event_type: str, at: int, arrival: int | None, raw: bytes) -> Fact:
+    """A fact as the journal keeps it, its type as `journaled_type` has it; contact and workspace are in the key."""
     dead = event_type.startswith(DEAD)
     fact = Fact(contact="", type=event_type[len(DEAD) :] if dead else event_type, at_text="", raw=msgspec.Raw(raw))
     fact.id, fact.at, fact.arrival, fact.key, fact.dead = fact_id, at, arrival, key, dead
     return fact
 
 
-def journal_entry(fact: Fact) -> tuple[str, str, int, int | None, bytes]:
-    """What the journal keeps of a fact."""
-    event_type = DEAD + fact.type if fact.dead else fact.type
-    return fact.id, event_type, fact.at, fact.arrival, bytes(fact.raw)
+def journaled_type(fact: Fact) -> str:
+    """The fact's type as it stands in the journal."""
+    return DEAD + fact.type if fact.dead else fact.type

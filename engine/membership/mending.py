@@ -105,6 +105,8 @@ def _touched(workspace: WorkspacePlan, contact: Contact, gone: Sequence[Fact]) -
     for fact in gone:
         if fact.type in MONEY and contact.refunds is not None and order_of(fact) is not None:
             found.update((feature.key, feature) for feature in workspace.money)
+        if workspace.touch is not None and workspace.touch.may_be_in(fact.raw):
+            found[workspace.touch.key] = workspace.touch
         for probe in workspace.of_type(fact.type).probes:
             if probe.passes(fact):
                 found.update((key, feature) for feature, key, _ in probe.takers)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
 from engine.conditions.feature import ContactFeature, Feature, digest
+from engine.conditions.first_touch import FirstTouch
 from engine.conditions.instants import NEVER
 from engine.conditions.scoring import Scoring
 from engine.conditions.values import PropertyTest
@@ -74,8 +75,9 @@ class WorkspacePlan:
         features: dict[int, Feature],
         models: Mapping[str, Scoring] = MappingProxyType({}),
         paused: Collection[str] = (),
+        touch: FirstTouch | None = None,
     ) -> None:
-        """`paused` are the ids of those that are."""
+        """`paused` are the ids of those that are; `touch` tells where contacts came from."""
         versions = {document.segment: version for document, version in documents}
         order = judging_order([document for document, _ in documents])
         groups: dict[str, list[tuple[int, str]]] = {}
@@ -89,6 +91,10 @@ class WorkspacePlan:
             version = versions[document.segment]
             self.segments.append(PlannedSegment(document, version, rank, features, models, judged, frozen))
         self.by_key = {segment.key: segment for segment in self.segments}
+        self.touch = touch
+        """A feature that no segment looks at, and no probe feeds: `take_fact` does."""
+        if touch is not None:
+            features[touch.key] = touch
         self.features = {key: features[key] for key in sorted(features)}
         self.money = [
             feature
@@ -232,6 +238,8 @@ class WorkspacePlan:
                 self._types.clear()
             shared: dict[tuple[int, str, int, int], Probe] = {}
             for feature in self.features.values():
+                if feature is self.touch:
+                    continue
                 intakes = [intake for intake in feature.intakes if intake.takes_type(event_type)]
                 for place, intake in enumerate(intakes):
                     # A fact that a feature takes in two roles is taken in their order: the second has a later probe.
@@ -276,13 +284,14 @@ class Plan:
 
     def __init__(
         self, fingerprint: int, workspaces: dict[str, WorkspacePlan], retired: dict[int, tuple[str, str, int]],
-        read_to: int = -1,
+        read_to: int = -1, touch: FirstTouch | None = None,
     ) -> None:  # fmt: skip
         self.fingerprint = fingerprint
         self.workspaces = workspaces
         self.retired = retired
         """Deleted segments by key: workspace, id and last version; their members leave."""
         self.read_to = read_to
+        self.touch = touch
         self.nothing = WorkspacePlan((), {})
 
     def workspace(self, name: str) -> WorkspacePlan:
@@ -305,11 +314,13 @@ def compile_plan(
     models: Iterable[Model] = (),
     paused: Collection[tuple[str, str]] = (),
     read_to: int = -1,
+    source: Sequence[str] = (),
 ) -> Plan:
     """The plan of checked definitions with their versions; `retired` are deleted ones (workspace, id, last version).
 
     `models` are those in force; one that no segment scores by changes nothing. `paused` are the keys of the segments
-    whose rule is frozen; `read_to` is as in Plan. For definitions that were not checked it raises
+    whose rule is frozen; `read_to` is as in Plan; `source` are the properties that tell where a contact came from, in
+    the order in which they are tried. For definitions that were not checked it raises
     `engine.definitions.graph.Cycle`, or LookupError where a model is missing.
     """
     scoring: dict[str, dict[str, Scoring]] = {}
@@ -319,12 +330,15 @@ def compile_plan(
     by_workspace: dict[str, list[tuple[Segment, int]]] = {}
     for document, version in segments:
         by_workspace.setdefault(document.workspace, []).append((document, version))
+    touch = FirstTouch(tuple(source)) if source else None
     for name, documents in by_workspace.items():
         frozen = {segment for workspace, segment in paused if workspace == name}
-        workspaces[name] = WorkspacePlan(documents, {}, scoring.get(name, {}), frozen)
+        workspaces[name] = WorkspacePlan(documents, {}, scoring.get(name, {}), frozen, touch)
     gone = {segment_key(workspace, name): (workspace, name, version) for workspace, name, version in retired}
     judged = [[s.key, s.judged] for each in workspaces.values() for s in each.segments]
-    plan = Plan(digest(json.dumps(sorted(judged))), workspaces, gone, read_to)
+    if touch is not None:
+        judged.append([touch.key])
+    plan = Plan(digest(json.dumps(sorted(judged))), workspaces, gone, read_to, touch)
     for workspace in workspaces.values():
         blank = Contact(known_at=0, as_of=0)
         judge(workspace, blank, "", workspace.segments, 0)

@@ -14,6 +14,7 @@ from engine.conditions.channels import SPEAKING, consent_of
 from engine.conditions.contact import SEQUENCE, SINCE, UNTIL, Contact
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature
+from engine.conditions.first_touch import FirstTouch
 from engine.conditions.instants import NEVER
 from engine.membership.attributes import CHANGES
 from engine.membership.batch import Batch
@@ -68,6 +69,11 @@ def take_fact(
     else:
         if special:
             more, mended = _change(workspace, contact, fact, as_of, history, batch)
+        touch = workspace.touch
+        if touch is not None and touch.may_be_in(fact.raw):
+            came = touch.add(contact.features.get(touch.key), fact, 0, as_of)
+            if came is not None:
+                contact.features[touch.key] = came
         if plan.probes:
             bits = _feed(plan, contact, fact, as_of, ordered_anew, history, mended)
         if special and workspace.own:
@@ -102,7 +108,7 @@ def take_fact(
         contact.deadline = until
     if changes:
         entering, leaving = _causes(fact)
-        publish(contact, fact.contact, changes, as_of, clock, late, entering, leaving, batch)
+        publish(workspace.touch, contact, fact.contact, changes, as_of, clock, late, entering, leaving, batch)
 
 
 def _causes(fact: Fact) -> tuple[Cause, Cause]:
@@ -183,7 +189,7 @@ def fire(workspace: WorkspacePlan, contact: Contact, key: bytes, before: int, cl
             changes, _ = judge(workspace, contact, contact_id, workspace.together(due), at)
             if changes:
                 contact.as_of = at
-                publish(contact, contact_id, changes, at, clock, False, CLOCK, CLOCK, batch)
+                publish(workspace.touch, contact, contact_id, changes, at, clock, False, CLOCK, CLOCK, batch)
         contact.deadline = next_deadline(contact)
         if contact.deadline <= at:
             raise Stuck(f"contact {key!r} has a deadline at {contact.deadline}, not after {at}")
@@ -209,10 +215,11 @@ def next_deadline(contact: Contact) -> int:
 
 
 def publish(
-    contact: Contact, contact_id: str, changes: Sequence[Change], at: int, clock: int, late: bool,
-    entering: Cause, leaving: Cause, batch: Batch,
+    touch: FirstTouch | None, contact: Contact, contact_id: str, changes: Sequence[Change], at: int, clock: int,
+    late: bool, entering: Cause, leaving: Cause, batch: Batch,
 ) -> None:  # fmt: skip
-    """Put the changes into the batch as transitions."""
+    """Put the changes into the batch as transitions; `touch` tells where the contact came from."""
+    source = source_of(touch, contact)
     for segment, sequence, until in changes:
         payload = segment.payload(contact) if segment.payload is not None else None
         cause = entering if sequence & 1 else leaving
@@ -230,8 +237,18 @@ def publish(
                 cause,
                 payload,
                 segment.topic,
+                contact.erased_at,
+                source,
             )
         )
+
+
+def source_of(touch: FirstTouch | None, contact: Contact) -> str:
+    """Where the contact came from; empty where nothing says."""
+    if touch is None:
+        return ""
+    came = contact.features.get(touch.key)
+    return "" if came is None else str(came[1])
 
 
 def take_up_plan(
@@ -252,6 +269,7 @@ def take_up_plan(
     workspace = workspace.for_contact(contact)
     known = filled.features.get(workspace_name, ()) if is_under else contact.features
     missing = [feature for feature_key, feature in workspace.features.items() if feature_key not in known]
+    source = source_of(plan.touch, contact)  # of exits from the last segment of a workspace, whose features go with it
     contact.features = {each: value for each, value in contact.features.items() if each in workspace.features}
     for identity in workspace.of_contact:  # also of a contact that has no fact: one that is pinned
         contact.features[identity.key] = identity.of_contact(workspace_name, contact_id)
@@ -272,13 +290,26 @@ def take_up_plan(
                 entry[SINCE] = t
                 name, segment, version = plan.retired[segment_key]
                 gone = Transition(
-                    name, segment, version, contact_id, entry[SEQUENCE], t, clock, False, NEVER, DEFINITION, None, True
+                    name,
+                    segment,
+                    version,
+                    contact_id,
+                    entry[SEQUENCE],
+                    t,
+                    clock,
+                    False,
+                    NEVER,
+                    DEFINITION,
+                    None,
+                    True,
+                    contact.erased_at,
+                    source,
                 )
                 batch.transitions.append(gone)
     for change in changes:
         first = change[0].key not in filled.segments
         cause = BACKFILL if first else DEFINITION
-        publish(contact, contact_id, [change], t, clock, False, cause, cause, batch)
+        publish(workspace.touch, contact, contact_id, [change], t, clock, False, cause, cause, batch)
     if len(batch.transitions) > published:
         contact.as_of = t
     contact.plan = plan.fingerprint

@@ -7,6 +7,7 @@ from typing import Any
 
 from orjson import dumps
 
+from engine.conditions.contact import NEVER_ERASED
 from engine.conditions.instants import NEVER, format_instant
 
 PAYLOAD_BYTES_MAX = 512 << 10
@@ -17,17 +18,19 @@ FIELD_BYTES_MAX = 8 << 10
 
 class Transition:
     """One enter or exit of one contact in one segment. Instants in milliseconds; `not_before` NEVER: not without a
-    new fact."""
+    new fact. `source` is where the contact came from by what was known then, empty where nothing says: counted, and not
+    told to subscribers."""
 
     __slots__ = (
         "at", "cause_at", "cause_id", "cause_kind", "cause_type", "change", "contact", "detected_at", "id", "late",
-        "not_before", "payload", "segment", "sequence", "topic", "version", "workspace",
+        "not_before", "payload", "segment", "sequence", "source", "topic", "version", "workspace",
     )  # fmt: skip
 
     def __init__(
         self, workspace: str, segment: str, version: int, contact: str, sequence: int, at: int, detected_at: int,
         late: bool, not_before: int,
         cause: tuple[str, str | None, str | None, int | None], payload: dict[str, Any] | None, topic: bool,
+        erased_at: int = NEVER_ERASED, source: str = "",
     ) -> None:  # fmt: skip
         self.workspace = workspace
         self.segment = segment
@@ -42,20 +45,29 @@ class Transition:
         self.cause_kind, self.cause_id, self.cause_type, self.cause_at = cause
         self.payload = payload
         self.topic = topic
-        self.id = transition_id(workspace, segment, contact, sequence, at)
-        """A pure function of workspace, segment, contact, sequence, change and `at`: 32 hexadecimal digits."""
+        self.source = source
+        self.id = transition_id(workspace, segment, contact, sequence, at, erased_at)
+        """A pure function of workspace, segment, contact, sequence, change and `at`, and of the erasure that the
+        contact is new since: 32 hexadecimal digits."""
 
     def __repr__(self) -> str:
         what = f"{self.workspace}/{self.segment} {self.contact} {self.change} #{self.sequence}"
         return f"Transition({what} at {format_instant(self.at)})"
 
 
-def transition_id(workspace: str, segment: str, contact: str, sequence: int, at: int) -> str:
-    """The id of the transition with this sequence number (odd: enter, even: exit)."""
+def transition_id(
+    workspace: str, segment: str, contact: str, sequence: int, at: int, erased_at: int = NEVER_ERASED
+) -> str:
+    """The id of the transition with this sequence number (odd: enter, even: exit).
+
+    `erased_at` is when the contact was erased before it (ms): sequences begin anew then, and a late erasure may lead to
+    the very instants of before.
+    """
     change = "enter" if sequence & 1 else "exit"
-    return blake2b(
-        f"{workspace}\0{segment}\0{contact}\0{sequence}\0{change}\0{at}".encode(), digest_size=16
-    ).hexdigest()
+    text = f"{workspace}\0{segment}\0{contact}\0{sequence}\0{change}\0{at}"
+    if erased_at != NEVER_ERASED:
+        text += f"\0{erased_at}"
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def encode(transition: Transition, detected_at: int | None = None) -> bytes:
