@@ -12,6 +12,8 @@ NO_AS_OF = -1
 """As-of of a contact without any fact: before every instant."""
 NO_JOURNAL_BOUND = -1
 """`journal_since` where the bounds of the journal have never been passed."""
+NEVER_ERASED = -1
+"""`erased_at` of a contact that was not erased: before every instant."""
 SEQUENCE, SINCE, UNTIL = 0, 1, 2
 """Places in a membership entry: transitions so far (odd: a member), instant of the last one, instant of the next
 check."""
@@ -31,6 +33,7 @@ class Contact(msgspec.Struct, array_like=True):
     Of the journal, which keeps no more than so many facts and bytes: `journal_since` is the instant up to which facts
     may be missing from it (ms), `journal_gone` how many of `facts` it has let go, the first ones by the order in which
     they were taken, `journal_bytes` what the others take, about.
+    `erased_at` is the instant (ms) of the erasure that the contact is new since: at or before it no fact counts.
 
     A state may be older than a field: new ones go to the end, with a default.
     """
@@ -57,6 +60,7 @@ class Contact(msgspec.Struct, array_like=True):
     journal_since: int = NO_JOURNAL_BOUND
     journal_gone: int = 0
     journal_bytes: int = 0
+    erased_at: int = NEVER_ERASED
 
     def is_member(self, segment: int) -> bool:
         """Whether the contact is in the segment with this digest."""
