@@ -6,7 +6,8 @@ A question that was passed on is answered from the asked worker's own partitions
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from heapq import merge
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Final
@@ -56,10 +57,19 @@ class Peers:
         limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
         # Workers talk to each other directly, whatever proxy the environment names.
         self._client = httpx.AsyncClient(limits=limits, trust_env=False, transport=transport)
+        # Long answers have connections of their own, bounded by who asks for them: questions go on beside them.
+        self._streams = httpx.AsyncClient(limits=httpx.Limits(), trust_env=False, transport=transport)
 
     async def close(self) -> None:
         """Ends the connections."""
         await self._client.aclose()
+        await self._streams.aclose()
+
+    def stream(
+        self, url: str, question: dict[str, str], timeout: httpx.Timeout
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        """A long answer of another worker from its own partitions, as it comes."""
+        return self._streams.stream("GET", url, params={**question, "own": "true"}, timeout=timeout)
 
     async def contact(self, workspace: str, contact: str) -> dict[str, Any] | None:
         """A contact's state from whoever runs its partition; None when it is unknown. Raises Unanswered."""
@@ -70,7 +80,7 @@ class Peers:
         if url is None:
             raise Unanswered([number], "no worker is known to run it; it may be moving")
         question = {"id": contact, "workspace": workspace}
-        status, found = await self._ask(url, "/contacts", question, CONTACT_SECONDS, [number])
+        status, found = await self.ask(url, "/contacts", question, CONTACT_SECONDS, [number])
         return None if status == 404 else found
 
     async def explanation(
@@ -88,7 +98,7 @@ class Peers:
         if at is not None:
             question["at"] = format_instant(at)
         path = f"/segments/{quote(segment, safe='')}/explanation"
-        status, found = await self._ask(url, path, question, EXPLANATION_SECONDS, [number], REFUSALS)
+        status, found = await self.ask(url, path, question, EXPLANATION_SECONDS, [number], REFUSALS)
         if not isinstance(found, dict) or (status != 200 and (status, found.get("error")) not in UNKNOWN.values()):
             raise Unanswered([number], f"what answers at {url} is not a worker of this version")
         return status, found
@@ -108,9 +118,18 @@ class Peers:
 
         The second value is where to go on, None at the end. Raises Unanswered.
         """
-        owners = self._owners()
-        asked = [self._members_of(url, numbers, workspace, segment, after, limit) for url, numbers in owners.items()]
-        pages = await asyncio.gather(*asked, self.own_members(workspace, segment, after, limit))
+
+        def own() -> Awaitable[dict[str, Any]]:
+            return self.own_members(workspace, segment, after, limit)
+
+        return await self.page(f"/segments/{segment}/members", own, workspace, after, limit)
+
+    async def page(
+        self, path: str, own: Callable[[], Awaitable[dict[str, Any]]], workspace: str, after: str, limit: int
+    ) -> tuple[list[str], str | None]:
+        """The ids of one page of `own` and of what the other workers answer at `path`, merged; as `members`."""
+        asked = [self._page_of(url, path, numbers, workspace, after, limit) for url, numbers in self.owners().items()]
+        pages = await asyncio.gather(*asked, own())
         covered = {number for page in pages for number in page["partitions"]}
         if missing := set(range(self._engine.settings.partitions)) - covered:
             raise Unanswered(missing, "moved to another worker while it was asked")
@@ -126,9 +145,13 @@ class Peers:
 
     async def own_members(self, workspace: str, segment: str, after: str, limit: int) -> dict[str, Any]:
         """The same of this worker's own partitions, which are named in `partitions`. Raises Unanswered."""
+        return await self.own_page(self._engine.members(workspace, segment, after, limit))
+
+    async def own_page(self, reading: Awaitable[tuple[list[str], str | None]]) -> dict[str, Any]:
+        """What was read of this worker's own partitions, and which those are. Raises Unanswered."""
         before = self._engine.partitions
         try:
-            members, following = await self._engine.members(workspace, segment, after, limit)
+            members, following = await reading
         except Exception as error:
             if gone := set(before) - set(self._engine.partitions):  # its store was closed while it was read
                 raise Unanswered(gone, "moved to another worker while it was asked") from error
@@ -136,8 +159,8 @@ class Peers:
         kept = [number for number in before if number in self._engine.partitions]
         return {"members": members, "next": following, "partitions": kept}
 
-    def _owners(self) -> dict[str, list[int]]:
-        """The partitions that others run, by where those answer."""
+    def owners(self) -> dict[str, list[int]]:
+        """The partitions that others run, by where those answer. Raises Unanswered where that is not known."""
         here = self._engine.partitions
         owners: dict[str, list[int]] = {}
         unknown = []
@@ -153,22 +176,23 @@ class Peers:
             raise Unanswered(unknown, "no worker is known to run it; it may be moving")
         return owners
 
-    async def _members_of(
-        self, url: str, numbers: list[int], workspace: str, segment: str, after: str, limit: int
+    async def _page_of(
+        self, url: str, path: str, numbers: list[int], workspace: str, after: str, limit: int
     ) -> dict[str, Any]:
         question = {"workspace": workspace, "after": after, "limit": str(limit)}
-        path = f"/segments/{segment}/members"
         # A worker that hangs must not be waited for as long as one that counts.
-        await self._ask(url, "/live", {}, CONTACT_SECONDS, numbers)
-        _, page = await self._ask(url, path, question, MEMBERS_SECONDS, numbers)
+        await self.ask(url, "/live", {}, CONTACT_SECONDS, numbers)
+        _, page = await self.ask(url, path, question, MEMBERS_SECONDS, numbers)
         if not isinstance(page, dict) or not {"members", "next", "partitions"} <= page.keys():
             raise Unanswered(numbers, f"what answers at {url} is not a worker of this version")
         return page
 
-    async def _ask(
+    async def ask(
         self, url: str, path: str, question: dict[str, str], seconds: float, numbers: list[int],
         refusals: frozenset[int] = frozenset((404,)),
     ) -> tuple[int, Any]:  # fmt: skip
+        """Status and JSON of another worker's answer from its own partitions, `numbers`; statuses beside 200 and
+        `refusals`, no answer within `seconds`, and what is no JSON raise Unanswered."""
         timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
         try:
             answer = await self._client.get(url + path, params={**question, "own": "true"}, timeout=timeout)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.api.answers import Answer, Refused, is_own, whole_number_of, workspace_of
 from engine.api.peers import Peers
+from engine.api.snapshot import Busy, Snapshots
 from engine.definitions import Segment, canonical
 from engine.definitions.describing import describe
+from engine.worker.snapshot import COLUMNS_MAX
 
 if TYPE_CHECKING:
     from engine.worker.engine import SegmentEngine
@@ -27,12 +30,14 @@ class SegmentFaces:
     def __init__(self, engine: SegmentEngine, peers: Peers) -> None:
         self._engine = engine
         self._peers = peers
+        self._snapshots = Snapshots(engine, peers)
 
     def routes(self) -> list[Route]:
         return [
             Route("/segments", self.segments),
             Route("/segments/{segment}", self.segment),
             Route("/segments/{segment}/members", self.members),
+            Route("/segments/{segment}/members/snapshot", self.snapshot),
         ]
 
     async def segments(self, request: Request) -> Response:
@@ -60,12 +65,45 @@ class SegmentFaces:
         members, following = await self._peers.members(workspace, name, after, limit)
         return Answer({"workspace": workspace, "segment": name, "members": members, "next": following})
 
+    async def snapshot(self, request: Request) -> Response:
+        """All members at one instant of each partition, as lines of JSON: a header with `partitions`, each with the
+        clock `as_of` which it is; a line a member, in the order of their ids' bytes; and at the end
+        `{"complete": true, "members": N}`, or an error. `columns` are attributes to add, as a list in JSON or with
+        commas between."""
+        name, workspace = request.path_params["segment"], workspace_of(request)
+        columns = _columns(request.query_params.get("columns"))
+        try:
+            if is_own(request):
+                return self._snapshots.own(workspace, name, columns)
+            segment, version = self._known(request)
+            about = {"workspace": workspace, "segment": name, "name": segment.name, "version": version}
+            return await self._snapshots.all(about, workspace, name, columns)
+        except Busy as error:
+            raise Refused(503, "busy", f"{error}.") from error
+        except ValueError as error:
+            raise Refused(400, "bad_columns", f"columns: {error}.") from error
+
     def _known(self, request: Request) -> tuple[Segment, int]:
         key = workspace_of(request), request.path_params["segment"]
         for segment, version in self._engine.definitions.segments():
             if segment.key == key:
                 return segment, version
         raise Refused(404, "unknown_segment", f"There is no segment {key[1]!r} in workspace {key[0]}.")
+
+
+def _columns(text: str | None) -> list[str]:
+    """The paths of attributes that are asked for. Raises Refused."""
+    if not text:
+        return []
+    found: Any = text.split(",")
+    if text.startswith("["):
+        try:
+            found = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise Refused(400, "bad_columns", "columns is no list in JSON.") from None
+    if not all(isinstance(each, str) and each for each in found) or len(found) > COLUMNS_MAX:
+        raise Refused(400, "bad_columns", f"columns names 1 to {COLUMNS_MAX} attributes, as in columns=name,city.")
+    return list(dict.fromkeys(found))
 
 
 def _row(segment: Segment, version: int) -> dict[str, Any]:

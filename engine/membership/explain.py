@@ -59,12 +59,12 @@ def explaining(known: Known, segment: str, at: int | None = None, nested: int = 
     if state is None or (not state.facts and state.known_at >= NEVER):
         raise UnknownContact(known.workspace, known.contact)
     moment = yield from moment_of(known, state, max(known.clock, state.as_of) if at is None else at)
-    answers = _Answers(moment)
+    answers = Answers(moment)
     return (yield from answers.explain(moment.workspace.by_key[planned.key], min(nested, NESTED_MAX)))
 
 
-class _Answers:
-    """What is asked of one contact at one instant."""
+class Answers:
+    """What is asked of one contact at one instant; what one answer took is not asked again for the next."""
 
     def __init__(self, moment: Moment) -> None:
         self.known, self.t, self.contact, self.facts = moment.known, moment.t, moment.contact, moment.facts
@@ -75,7 +75,7 @@ class _Answers:
         self._changes: dict[int, told.Next] = {}
 
     def explain(self, planned: PlannedSegment, nested: int) -> Slices[Explanation]:
-        """The explanation for one segment; without its rule where `nested` is negative."""
+        """The explanation for one segment of the moment's own plan; without its rule where `nested` is negative."""
         contact, t = self.contact, self.t
         entry = contact.members.get(planned.key)
         member = entry is not None and entry[SEQUENCE] & 1 == 1

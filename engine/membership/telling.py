@@ -48,16 +48,17 @@ def _lines(each: Explanation) -> Iterator[str]:
 def _about(each: Explanation) -> Iterator[str]:
     """Since when, why, and until when."""
     if each.since is not None:
-        yield f"{'In' if each.member else 'Out'} since {format_instant(each.since)}, {_cause_words(each.cause)}."
+        yield f"{'In' if each.member else 'Out'} since {format_instant(each.since)}, {cause_words(each.cause)}."
     elif not each.member:
         yield "It has never been in."
     yield f"Because {each.decided.words}."
     for fact in each.decided.facts:
-        yield f"  {_fact_words(fact)}"
+        yield f"  {fact_words(fact)}"
     yield f"If nothing happens, {_next_words(each.next, 'this')}."
 
 
-def _cause_words(cause: Cause | None) -> str:
+def cause_words(cause: Cause | None) -> str:
+    """What a transition came from."""
     if cause is None:
         return "by what is not remembered"
     if cause.event_id is not None and cause.event_at is not None:
@@ -73,7 +74,8 @@ def _next_words(found: Next, what: str) -> str:
     return f"{what} does not change before {format_instant(found.at)}"
 
 
-def _fact_words(fact: FactShown) -> str:
+def fact_words(fact: FactShown) -> str:
+    """A fact by type, id and instant."""
     return f"{fact.type} {fact.id} of {format_instant(fact.at)}"
 
 
@@ -94,7 +96,7 @@ def _tree(node: Node, depth: int, marks: bool) -> Iterator[str]:
     if len(node.facts) < node.facts_all:
         yield f"{inner}{node.facts_all} facts, the newest {len(node.facts)}:"
     for fact in node.facts:
-        yield f"{inner}{_fact_words(fact)}"
+        yield f"{inner}{fact_words(fact)}"
     if node.nested is not None:
         nested = node.nested
         yield f"{inner}{'in' if nested.member else 'out of'} {nested.segment}:"

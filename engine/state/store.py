@@ -21,12 +21,14 @@ from rocksdict import (
     DBCompressionType,
     Options,
     Rdict,
+    RdictIter,
     WriteBatch,
     WriteOptions,
 )
 
 from engine.conditions.fact import Fact
 from engine.state.codec import Header, UnknownVersion, decode_chunk, decode_header, newest_of_chunk
+from engine.state.readings import Reading, Readings
 
 META_VERSION: Final = 1
 WRITE_BUFFER_BYTES: Final = 16 << 20
@@ -100,6 +102,7 @@ class Store:
         self._write = WriteOptions()
         setattr(self._write, "disable_wal", True)  # noqa: B010 - a property in 0.3.29, a method in its type stub
         self._closed = False
+        self._readings = Readings()
 
     def read_meta(self) -> Meta | None:
         """What the store knows of itself; None when it is new. Raises StoreForeign."""
@@ -152,6 +155,7 @@ class Store:
         self._write_batch(batch)
 
     def _write_batch(self, batch: WriteBatch) -> None:
+        self._readings.end_old()
         try:
             self._db.write(batch, self._write)
         except Exception as error:
@@ -244,6 +248,19 @@ class Store:
                 yield key, each.value()
             each.next()
 
+    def reading(self, after: bytes = b"") -> Reading:
+        """The states from the key `after` on, as they are now, to be read in slices while the store is written.
+
+        Raises TooManyReadings, ReadingEnded when the store is closed.
+        """
+
+        def begin() -> RdictIter:
+            each = self._states.snapshot().iter()
+            each.seek(after)
+            return each
+
+        return self._readings.open(begin)
+
     def flush(self) -> None:
         """Puts everything written so far on disk; `meta` goes last, so that it never promises too much."""
         try:
@@ -253,10 +270,11 @@ class Store:
             raise StoreError(f"The store in {self.path} cannot be flushed: {error}") from error
 
     def close(self) -> None:
-        """Flushes and closes; harmless when closed already. Iterators over the store must be dropped before."""
+        """Flushes and closes, ends its readings; harmless when done already. Other iterators must be dropped before."""
         if self._closed:
             return
         self._closed = True
+        self._readings.close()
         try:
             self.flush()
         finally:
