@@ -26,12 +26,21 @@ class Contacts(Protocol):
     def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:
         """The committed journal of the contact, in the order in which its facts were taken."""
 
+    def drop(self, key: bytes) -> None:
+        """There is no such contact any more: it was erased."""
+
+    def mark(self, digest: bytes) -> int:
+        """The instant (ms) of the last committed erasure under this digest; NEVER_ERASED where there was none."""
+
 
 class Batch:
     """Changed contacts, new facts by contact (one journal chunk each: number `contact.journal_next - 1`),
-    transitions, counts."""
+    transitions, what was erased, counts."""
 
-    __slots__ = ("contacts", "deadlines", "duplicates", "facts", "journal", "late", "refused", "transitions", "unmet")
+    __slots__ = (
+        "contacts", "deadlines", "duplicates", "erased", "facts", "gone", "journal", "kept", "late", "marks",
+        "refused", "transitions", "unmet",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.contacts: dict[bytes, Contact] = {}
@@ -39,9 +48,19 @@ class Batch:
         self.transitions: list[Transition] = []
         self.refused: list[tuple[Fact, Rejected]] = []
         """Facts that were not taken, as their contact holds too much already."""
+        self.gone: dict[bytes, int] = {}
+        """Erased contacts, and how many chunks their committed journal has at most: numbers from 0. What of them is in
+        `contacts`, `kept` and `journal` is of after the erasure."""
+        self.kept: dict[bytes, list[list[Fact]]] = {}
+        """All that the journal still holds of an erased contact, whose facts since the erasure had come already: chunks
+        from number 0 on."""
+        self.marks: dict[bytes, int] = {}
+        """Erasures: digest of the contact, instant (ms)."""
         self.facts = 0
         self.duplicates = 0
         self.late = 0
         self.deadlines = 0
+        self.erased = 0
+        """Facts that were not taken, as their contact was erased at their instant or later."""
         self.unmet = 0
         """Retractions that found no fact to undo: it has not come, or the journal no longer holds it."""

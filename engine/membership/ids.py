@@ -68,6 +68,10 @@ class SeenIds:
             self._make_room(fact.key, contact)
         return True
 
+    def forget(self, key: bytes) -> None:
+        """Nothing is remembered of the contact with this store key: it was erased."""
+        self._remembered -= len(self._older.pop(key, ()))
+
     def _is_within(self, arrival: int | None, first: int) -> bool:
         return arrival is None or first < 0 or arrival - first < self._dedup
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.conditions.contact import Contact
+from engine.conditions.contact import NEVER_ERASED, Contact
 from engine.conditions.fact import Fact
 from engine.membership.batch import Batch
 
@@ -15,6 +15,7 @@ class MemoryContacts:
     def __init__(self) -> None:
         self.contacts: dict[bytes, Contact] = {}
         self._journal: dict[bytes, list[Fact]] = {}
+        self._marks: dict[bytes, int] = {}
 
     def get(self, key: bytes) -> Contact | None:
         """The contact, or None."""
@@ -35,7 +36,20 @@ class MemoryContacts:
         """The contact's facts as they were taken."""
         return self._journal.get(key, ())
 
+    def drop(self, key: bytes) -> None:
+        """Forget an erased contact; its journal goes with the commit."""
+        self.contacts.pop(key, None)
+
+    def mark(self, digest: bytes) -> int:
+        """The instant (ms) of the last erasure under this digest."""
+        return self._marks.get(digest, NEVER_ERASED)
+
     def commit(self, batch: Batch) -> None:
-        """Add the batch's facts to the journal."""
+        """Take erased facts out of the journal, and add the batch's."""
+        for key in batch.gone:
+            self._journal.pop(key, None)
+        for key, chunks in batch.kept.items():
+            self._journal[key] = [fact for chunk in chunks for fact in chunk]
+        self._marks.update(batch.marks)
         for key, facts in batch.journal.items():
             self._journal.setdefault(key, []).extend(facts)

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from engine.conditions.contact import Contact
+from engine.conditions.contact import NEVER_ERASED, Contact
 from engine.conditions.fact import Fact
 from engine.conditions.instants import DAY
 from engine.membership.batch import Batch
@@ -127,6 +127,13 @@ class _Alone:
     def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:
         self.read += len(self._history)
         return self._history
+
+    def drop(self, key: bytes) -> None:
+        """Nobody is erased here: an erasure is not in the journal."""
+
+    def mark(self, digest: bytes) -> int:
+        """What the journal holds came after whatever erasure there was."""
+        return NEVER_ERASED
 
     def commit(self, batch: Batch) -> list[Transition]:
         """Adds the batch's facts to the journal."""

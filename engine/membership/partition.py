@@ -8,11 +8,12 @@ from heapq import heapify, heappop, heappush
 import msgspec
 
 from engine.conditions.channels import SPEAKING
-from engine.conditions.contact import Contact
+from engine.conditions.contact import NEVER_ERASED, Contact
 from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.membership.batch import Batch, Contacts
-from engine.membership.facts import Rejected
+from engine.membership.erasure import SAMPLE_KEY, digest_of, erase
+from engine.membership.facts import ERASURE, Rejected
 from engine.membership.filled import Filled
 from engine.membership.ids import SeenIds
 from engine.membership.placement import split_key
@@ -50,6 +51,7 @@ class Partition:
     def __init__(
         self, plan: Plan, contacts: Contacts, *, clock: int = NO_CLOCK, grace: int, dedup: int, journal_retention: int,
         owns: Callable[[bytes], bool] | None = None, filled: Filled | None = None, changed_at: int | None = None,
+        erasure_key: bytes = SAMPLE_KEY,
     ) -> None:  # fmt: skip
         self.plan = plan
         self.filled = Filled.of(plan) if filled is None else filled
@@ -60,6 +62,7 @@ class Partition:
         self._grace = grace
         self.journal_retention = journal_retention
         self._owns = owns
+        self._erasure_key = erasure_key
         self._ids = SeenIds(dedup)
         self._due: list[tuple[int, bytes]] = []
         self._armed: dict[bytes, int] = {}
@@ -95,11 +98,25 @@ class Partition:
             workspace = plan.workspace(fact.workspace)
             contact = contacts.get(key)
             if contact is None:
-                contact = Contact(plan=fingerprint)
+                erased_at = self._erased_at(key)
+                if fact.at <= erased_at:
+                    self._ignore(fact)
+                    continue
+                if fact.type == ERASURE:
+                    batch.facts += 1
+                    batch.marks[digest_of(key, self._erasure_key)] = fact.at
+                    continue
+                contact = Contact(plan=fingerprint, erased_at=erased_at)
                 contacts.put(key, contact)
+            elif fact.at <= contact.erased_at:
+                self._ignore(fact)
+                continue
             deadline = contact.deadline
             if contact.plan != fingerprint:
                 self._take_up(key, contact)
+            if fact.type == ERASURE:
+                self._erase(contact, fact, deadline, old_clock)
+                continue
             contact.grown += fact.size
             if (contact.grown > GROWTH_MAX or contact.size > CONTACT_SIZE_MAX) and not self._has_room(contact, fact):
                 batch.refused.append((fact, TOO_LARGE))
@@ -184,6 +201,47 @@ class Partition:
         batch, self.batch = self.batch, Batch()
         return batch
 
+    def _erased_at(self, key: bytes) -> int:
+        """When a contact that is not known was erased, NEVER_ERASED if it was not."""
+        digest = digest_of(key, self._erasure_key)
+        found = self.batch.marks.get(digest)
+        return self.contacts.mark(digest) if found is None else found
+
+    def _ignore(self, fact: Fact) -> None:
+        """A fact came after its contact had been erased at its instant or later; an erasure itself, once more."""
+        if fact.type == ERASURE:
+            self.batch.duplicates += 1
+        else:
+            self.batch.erased += 1
+
+    def _erase(self, contact: Contact, fact: Fact, deadline: int, old_clock: int) -> None:
+        """Erase a known contact, whose armed deadline is `deadline`."""
+        batch, key, clock = self.batch, fact.key, self.clock
+        history = _History(self, key, contact)
+        if not self._ids.is_new(fact, contact, history.everything):
+            batch.duplicates += 1
+            self._rearm(key, contact, deadline)
+            return
+        workspace = self.plan.workspace(fact.workspace)
+        fire(workspace, contact, key, clock, clock, batch)
+        batch.facts += 1
+        if fact.at < contact.as_of or fact.at < old_clock:
+            batch.late += 1
+        anew = erase(self.plan, contact, fact, clock, old_clock, history, self._ids, batch)
+        batch.marks[digest_of(key, self._erasure_key)] = fact.at
+        batch.gone[key] = max(contact.journal_next, batch.gone.get(key, 0))
+        batch.contacts.pop(key, None)
+        batch.journal.pop(key, None)
+        if anew is None:
+            batch.kept.pop(key, None)
+            self.contacts.drop(key)
+            self.arm(key, NEVER)
+            return
+        self.contacts.put(key, anew)
+        batch.contacts[key] = anew
+        fire(workspace, anew, key, clock, clock, batch)
+        self.arm(key, anew.deadline)
+
     def _rearm(self, key: bytes, contact: Contact, deadline: int) -> None:
         if contact.deadline != deadline:
             self.arm(key, contact.deadline)
@@ -205,6 +263,8 @@ class Partition:
         self._pins_wait = False
         for key, _ in self.plan.pinned():
             if self.contacts.get(key) is None and (self._owns is None or self._owns(key)):
+                if self._erased_at(key) != NEVER_ERASED:  # a fact must make it new first
+                    continue
                 contact = Contact(known_at=self.clock)
                 self.contacts.put(key, contact)
                 history = _History(self, key, contact)
@@ -242,8 +302,12 @@ class _History:
 
     def everything(self) -> list[Fact]:
         """With those that the journal is about to forget."""
-        partition, key = self._partition, self._key
-        return [*partition.contacts.history(key, self._contact), *partition.batch.journal.get(key, ())]
+        partition, key, batch = self._partition, self._key, self._partition.batch
+        if key in batch.gone:  # what is committed is of before the erasure
+            committed: Sequence[Fact] = [fact for chunk in batch.kept.get(key, ()) for fact in chunk]
+        else:
+            committed = partition.contacts.history(key, self._contact)
+        return [*committed, *batch.journal.get(key, ())]
 
     def __call__(self) -> list[Fact]:
         horizon = self.horizon

@@ -1,7 +1,8 @@
 """The two topics that are the truth of a partition: names, keys, and when a local store still agrees with them.
 
 Changelog keys: `s` + store key → state (nothing: erased), `p` → position, `i` → the identity of the log itself, `v` →
-the definitions that every contact was filled for; keys of other kinds are kept as they are.
+the definitions that every contact was filled for, `e` + digest (16 bytes, keyed by the identity) of an erased contact →
+when; keys of other kinds are kept as they are.
 Journal keys: store key + chunk number (4 bytes, big-endian) → facts. All of one commit is in one transaction.
 
 The identity is 16 random bytes, written as the very first record of a changelog partition and never again, so that it
@@ -19,6 +20,7 @@ STATE: Final = b"s"
 POSITION: Final = b"p"
 IDENTITY: Final = b"i"
 FILLED: Final = b"v"
+ERASED: Final = b"e"
 
 
 def changelog_topic(group: str) -> str:

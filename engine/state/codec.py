@@ -20,6 +20,7 @@ from engine.membership.filled import Filled
 CONTACT_VERSION = 1
 CHUNK_VERSION = 2
 POSITION_VERSION = 1
+MARK_VERSION = 1
 FILLED_VERSION = 1
 
 UUID_LENGTH: Final = 36
@@ -81,6 +82,7 @@ _decode_contact = msgspec.msgpack.Decoder(Contact).decode
 _decode_header = msgspec.msgpack.Decoder(Header).decode
 _decode_roll = msgspec.msgpack.Decoder(Roll).decode
 _decode_filled = msgspec.msgpack.Decoder(Filled).decode
+_decode_mark = msgspec.msgpack.Decoder(int).decode
 _decode_position = msgspec.msgpack.Decoder(Position).decode
 _decode_chunk = msgspec.msgpack.Decoder(tuple[int, int, list[tuple[Any, Any, int, int | None, bytes]]]).decode
 _decode_chunk_1 = msgspec.msgpack.Decoder(list[tuple[str, str, int, int | None, bytes]]).decode
@@ -234,6 +236,18 @@ def decode_filled(encoded: bytes) -> Filled:
     if encoded[0] != FILLED_VERSION:
         raise UnknownVersion(_unknown("what a partition was filled for", encoded[0], FILLED_VERSION))
     return _decode_filled(memoryview(encoded)[1:])
+
+
+def encode_mark(erased_at: int) -> bytes:
+    """When a contact was erased (ms) as bytes."""
+    return bytes([MARK_VERSION]) + _encode(erased_at)
+
+
+def decode_mark(encoded: bytes) -> int:
+    """The instant that `encode_mark` wrote. Raises UnknownVersion."""
+    if encoded[0] != MARK_VERSION:
+        raise UnknownVersion(_unknown("the mark of an erasure", encoded[0], MARK_VERSION))
+    return _decode_mark(memoryview(encoded)[1:])
 
 
 def _unknown(what: str, found: int, known: int) -> str:

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
-from engine.conditions.contact import Contact
+from engine.conditions.contact import NEVER_ERASED, Contact
 from engine.conditions.fact import Fact
-from engine.state.codec import decode_contact
+from engine.state.changelog import ERASED
+from engine.state.codec import decode_contact, decode_mark
 from engine.state.store import Store
 
 CONTACT_BYTES: Final = 700
@@ -74,10 +75,10 @@ class StoredContacts:
 
     def prefetch(self, keys: Iterable[bytes]) -> None:
         """Brings the contacts of a batch into memory by one multi-get."""
-        young, old = self._young, self._old
+        young, old, absent = self._young, self._old, self._absent
         missing = []
         for key in keys:
-            if key not in young:
+            if key not in young and key not in absent:  # what was erased is in the store until the commit
                 found = old.pop(key, None)
                 if found is None:
                     missing.append(key)
@@ -115,6 +116,17 @@ class StoredContacts:
         self._absent.discard(key)
         self._young[key] = contact
 
+    def drop(self, key: bytes) -> None:
+        """There is no such contact any more, whatever the store has until the commit."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)
+        self._absent.add(key)
+
+    def mark(self, digest: bytes) -> int:
+        """The instant (ms) of the last erasure under this digest; NEVER_ERASED where there was none."""
+        found = self._store.more(ERASED + digest)
+        return NEVER_ERASED if found is None else decode_mark(found)
+
     def forget(self, key: bytes) -> None:
         """Drops a contact from memory, with whatever was not committed; it is read from the store when asked for."""
         self._young.pop(key, None)
@@ -123,7 +135,7 @@ class StoredContacts:
 
     @property
     def absent(self) -> Set[bytes]:
-        """Store keys asked for since the last `settle` that have no contact yet."""
+        """Store keys asked for since the last `settle` that have no contact yet, or none any more."""
         return self._absent
 
     def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:

@@ -176,6 +176,7 @@ def _apply(store: Store, meta: Meta, changes: Any, chunks: Any) -> None:
             meta.identity = record.value
         else:
             more[key] = record.value
+    journal: dict[bytes, bytes | None] = {c.key: c.value for c in chunks}  # a number may come again after an erasure
     if changes:
         meta.changelog = changes[-1].offset + 1
     if chunks:
@@ -183,9 +184,9 @@ def _apply(store: Store, meta: Meta, changes: Any, chunks: Any) -> None:
     meta.written_at = time.time_ns() // 1_000_000
     store.write(
         states,
-        [(c.key, c.value) for c in chunks if c.value is not None],
+        [(key, chunk) for key, chunk in journal.items() if chunk is not None],
         meta,
         gone=list(gone),
-        gone_chunks=[c.key for c in chunks if c.value is None],
+        gone_chunks=[key for key, chunk in journal.items() if chunk is None],
         more=more,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 STOPS: Final = (StoreError, UnknownVersion, MemoryError)
 """No fact's or contact's fault: the worker must stop for these, and nothing be left out."""
 
-_COUNTS = ("facts", "duplicates", "late", "deadlines", "unmet")
+T = TypeVar("T")
+_COUNTS = ("facts", "duplicates", "late", "deadlines", "unmet", "erased")
 
 
 @dataclass(slots=True)
@@ -34,7 +35,10 @@ class _Before:
     clock: int
     contact: bytes | None
     reported: bool
-    journaled: int
+    journal: list[Fact] | None
+    kept: list[list[Fact]] | None
+    gone: int | None
+    marks: dict[bytes, int]
     transitions: int
     counts: tuple[int, ...]
 
@@ -58,6 +62,12 @@ class WatchedContacts:
 
     def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:
         return self._contacts.history(key, contact)
+
+    def drop(self, key: bytes) -> None:
+        self._contacts.drop(key)
+
+    def mark(self, digest: bytes) -> int:
+        return self._contacts.mark(digest)
 
 
 def take_one_by_one(core: Partition, contacts: StoredContacts, facts: Sequence[Fact]) -> dict[int, str]:
@@ -133,7 +143,10 @@ def _before(core: Partition, contacts: StoredContacts, key: bytes) -> _Before:
         core.clock,
         None if contact is None else encode_contact(contact),
         key in batch.contacts,
-        len(batch.journal.get(key, ())),
+        list(batch.journal[key]) if key in batch.journal else None,
+        batch.kept.get(key),
+        batch.gone.get(key),
+        dict(batch.marks),
         len(batch.transitions),
         _counts(batch),
     )
@@ -144,13 +157,15 @@ def _put_back(core: Partition, contacts: StoredContacts, key: bytes, before: _Be
     core.clock = before.clock
     del batch.transitions[before.transitions :]
     _set_counts(batch, before.counts)
-    if before.journaled:
-        del batch.journal[key][before.journaled :]
-    else:
-        batch.journal.pop(key, None)
+    _set(batch.journal, key, before.journal)
+    _set(batch.kept, key, before.kept)
+    _set(batch.gone, key, before.gone)
+    batch.marks = before.marks
     if before.contact is None:
         contacts.forget(key)
         batch.contacts.pop(key, None)
+        if before.gone is not None:  # it was erased in this batch: the store has it still
+            contacts.drop(key)
         return
     contact = decode_contact(before.contact)
     contacts.put(key, contact)
@@ -158,6 +173,13 @@ def _put_back(core: Partition, contacts: StoredContacts, key: bytes, before: _Be
         batch.contacts[key] = contact
     else:
         batch.contacts.pop(key, None)
+
+
+def _set(places: dict[bytes, T], key: bytes, value: T | None) -> None:
+    if value is None:
+        places.pop(key, None)
+    else:
+        places[key] = value
 
 
 def _counts(batch: Batch) -> tuple[int, ...]:

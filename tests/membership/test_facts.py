@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.conditions.fact import Fact
 from engine.conditions.instants import format_instant, parse_instant
-from engine.membership.facts import Rejected, journal_entry, journaled_fact, read_fact
+from engine.membership.facts import Rejected, journaled_fact, journaled_type, read_fact
 from engine.recount.facts import Refused
 from engine.recount.facts import read_fact as recount_fact
 from tests import driver
@@ -90,7 +90,7 @@ BAD = [
     (good(properties={"x": "y" * 262_144}), "oversize"),
     (b"[" * 262_145, "oversize"),
     (good(type="contact_merged"), "unsupported"),
-    (good(type="contact_erased"), "unsupported"),
+    (good(type="contact_erased", properties={"attribute": "city"}), "bad_properties"),
 ]  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def test_without_id_the_place_is_the_id() -> None:
 def test_a_fact_survives_the_journal() -> None:
     found = read(good(id="e", properties={"a": [1, {"b": "я"}]}), arrival=ARRIVAL + 5)
     assert isinstance(found, Fact)
-    again = journaled_fact(found.key, journal_entry(found))
+    again = journaled_fact(found.key, found.id, journaled_type(found), found.at, found.arrival, bytes(found.raw))
     assert (again.id, again.type, again.at, again.arrival, again.key) == ("e", "click", ARRIVAL, ARRIVAL + 5, found.key)
     assert again.properties == found.properties
 
