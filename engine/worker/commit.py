@@ -21,9 +21,9 @@ from engine.membership.batch import Batch
 from engine.membership.facts import Rejected
 from engine.membership.placement import wire_key
 from engine.membership.transitions import encode, headers
-from engine.state.changelog import IDENTITY, POSITION, STATE, changelog_topic, journal_topic
+from engine.state.changelog import ERASED, IDENTITY, POSITION, STATE, changelog_topic, journal_key, journal_topic
 from engine.state.changelog import transactional_id as id_of
-from engine.state.codec import Position, encode_chunk, encode_contact, encode_position
+from engine.state.codec import Position, encode_chunk, encode_contact, encode_mark, encode_position
 from engine.worker.clients import close_quietly, discard, transactional_producer
 from engine.worker.clock import wall
 from engine.worker.placement import Headers, origin
@@ -106,6 +106,7 @@ def letter_row(letter: Letter, limit: int) -> Row:
 class Changes:
     """What one commit writes, encoded. `states`, `journal` and `more` go to the local store afterwards as they are.
 
+    `gone` are store keys, `gone_chunks` journal keys of what was erased, none of which is written anew.
     `more` are rows of the changelog beside states and position, by their whole key; None removes one.
     """
 
@@ -116,6 +117,8 @@ class Changes:
     letters: list[Row] = field(default_factory=list)
     forwarded: dict[int, list[Row]] = field(default_factory=dict)
     more: dict[bytes, bytes | None] = field(default_factory=dict)
+    gone: list[bytes] = field(default_factory=list)
+    gone_chunks: list[bytes] = field(default_factory=list)
     position: bytes = b""
     state_bytes: int = 0
 
@@ -152,10 +155,12 @@ def encode_changes(
     changes.journal = [
         (
             key + (contacts[key].journal_next - 1).to_bytes(4, "big"),
-            encode_chunk(facts),
+            encode_chunk(facts, contacts[key].facts - len(facts)),
         )  # journal_key, without the call
         for key, facts in batch.journal.items()
     ]
+    if batch.marks:
+        _erase(batch, changes)
     for transition in batch.transitions:
         value = encode(transition, now)
         key = wire_key(transition.workspace, transition.contact)
@@ -168,6 +173,23 @@ def encode_changes(
         row = (record.key, record.value, [*origin(record), *record.headers])
         changes.forwarded.setdefault(number, []).append(row)
     return changes
+
+
+def _erase(batch: Batch, changes: Changes) -> None:
+    """The tombstones of what was erased, what is left of its journal, and the marks. All the contact's chunks may go in
+    one transaction, some of them for the second time: 40 bytes each."""
+    for key, chunks in batch.kept.items():
+        before = 0
+        for number, facts in enumerate(chunks):
+            changes.journal.append((journal_key(key, number), encode_chunk(facts, before)))
+            before += len(facts)
+    written = {key for key, _ in changes.journal}
+    for key, count in batch.gone.items():
+        if key not in batch.contacts:
+            changes.gone.append(key)
+        numbers = (journal_key(key, number) for number in range(count))
+        changes.gone_chunks += [chunk for chunk in numbers if chunk not in written]
+    changes.more.update((ERASED + digest, encode_mark(at)) for digest, at in batch.marks.items())
 
 
 class Committer:
@@ -256,6 +278,7 @@ class Committer:
         assert producer is not None
         log_rows: list[Row] = [(IDENTITY, identity, [])] if identity else []
         log_rows += [(STATE + key, value, []) for key, value in changes.states.items()]
+        log_rows += [(STATE + key, None, []) for key in changes.gone]
         log_rows += [(key, value, []) for key, value in changes.more.items()]
         log_rows.append((POSITION, changes.position, []))
         writes: list[tuple[str, int, Any]] = []
@@ -266,7 +289,8 @@ class Committer:
             writes.extend((topic, partition, packed) for packed in pack(producer, rows, limit, heads))
 
         add(self._changelog, number, log_rows, OWN_BATCH_BYTES)
-        add(self._journal, number, [(k, v, []) for k, v in changes.journal], OWN_BATCH_BYTES)
+        chunks: list[Row] = [(key, None, []) for key in changes.gone_chunks]
+        add(self._journal, number, chunks + [(key, value, []) for key, value in changes.journal], OWN_BATCH_BYTES)
         add(self._transitions, number, changes.transitions, heads=TRANSITION_HEADERS_BYTES)
         add(self._members, number, changes.members)
         add(self._dead_letter, self._dead_letter_number, changes.letters)

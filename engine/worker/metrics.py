@@ -40,6 +40,11 @@ class Metrics:
             "Retractions of facts that have not come, or that the journal no longer holds",
             registry=to,
         )
+        self.erased = Counter(
+            "segment_engine_erased_facts",
+            "Facts ignored, their contact being erased at their instant or later",
+            registry=to,
+        )
         self.late = Counter("segment_engine_late_facts", "Facts before the as-of of their contact", registry=to)
         self.dead_letters = Counter(
             "segment_engine_dead_letters", "Records sent to the dead-letter topic", ("reason",), registry=to
@@ -95,6 +100,7 @@ class Metrics:
         self.deadlines.inc(batch.deadlines)
         self.duplicates.inc(batch.duplicates)
         self.late.inc(batch.late)
+        self.erased.inc(batch.erased)
         self.unmet.inc(batch.unmet)
         self.forwarded.inc(forwarded)
         for reason, count in Counted(letter.reason for letter in letters).items():

@@ -247,6 +247,7 @@ class PartitionLoop:
         """A core over the store, with every stored deadline armed."""
         assert self.store is not None
         settings, number, plan = self._settings, self.number, self._shared.plan()
+        self._identity = self._meta.identity or new_identity()
         self._contacts = StoredContacts(self.store, self._shared.memory)
         self._watched = WatchedContacts(self._contacts)
 
@@ -261,6 +262,7 @@ class PartitionLoop:
             dedup=settings.dedup,
             journal_retention=settings.journal_retention,
             owns=owns,
+            erasure_key=self._identity,
             filled=decode_filled(filled) if (filled := self.store.more(FILLED)) else NEW,
             changed_at=self._position.changed_at if self._position.plan == plan.fingerprint else self._position.clock,
         )
@@ -432,7 +434,7 @@ class PartitionLoop:
         )
         if just_filled:
             changes.more[FILLED] = encode_filled(Filled.of(plan))
-        identity = None if self._meta.identity else new_identity()
+        identity = None if self._meta.identity else self._identity
         moved = {topic: offset for topic, offset in offsets.items() if self._told.get(topic) != offset}
         try:
             committed = await self._committer.commit(changes, moved, identity)
@@ -444,7 +446,9 @@ class PartitionLoop:
         meta.position, meta.identity = changes.position, identity or meta.identity
         meta.changelog, meta.journal = committed.changelog, committed.journal or meta.journal
         meta.written_at = wall()
-        store.write(changes.states, changes.journal, meta, more=changes.more)
+        store.write(
+            changes.states, changes.journal, meta, gone=changes.gone, gone_chunks=changes.gone_chunks, more=changes.more
+        )
         self._failures = 0
         contacts.sample(changes.state_bytes, len(changes.states))
         contacts.settle()
