@@ -38,7 +38,7 @@ def _differences(before: Any, after: Any, place: Place) -> Iterator[str]:
     elif after is _NOTHING:
         yield f"{path_text(place)}: {shown(before)} taken out"
     else:
-        yield f"{path_text(place)}: {shown(before)} → {shown(after)}"
+        yield f"{path_text(place)}: {shown(before) or 'nothing'} → {shown(after) or 'nothing'}"
 
 
 def _of_lists(before: list[Any], after: list[Any], place: Place) -> Iterator[str]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import topics
 from engine.cli import main
 from engine.cli.segments_shown import as_yaml
 from engine.definitions import canonical, load_folder, parse_segment
 from engine.definitions.advice import advice
 from engine.definitions.describing import describe
+from tests.cli.segments_desk import Desk
 from tests.conftest import Kafka
 from tests.integration.harness_kafka import latest, read_topic, topic_names
 
@@ -89,36 +88,9 @@ def test_show_of_a_folder_and_a_near_name(folder: Callable[..., str], capsys: py
     assert "Did you mean buyers?" in capsys.readouterr().err
 
 
-class Desk:
-    """The command on the session's Kafka, in a workspace of the test's own."""
-
-    def __init__(self, kafka: Kafka, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.kafka = kafka
-        self.workspace = kafka.unique("ws")
-        self._folder = folder
-        self._capsys = capsys
-
-    def put(self, name: str, text: str) -> None:
-        (self._folder / f"{name}.yaml").write_text(f"workspace: {self.workspace}\n{text}", encoding="utf-8")
-
-    def run(self, *words: str) -> tuple[int, str, str]:
-        code = main.run(["segments", *words])
-        told = self._capsys.readouterr()
-        assert "Traceback" not in told.err
-        return code, told.out, told.err
-
-    def apply(self, *words: str) -> dict[str, tuple[str, int]]:
-        code, out, err = self.run("apply", str(self._folder), "-o", "json", *words)
-        assert code == 0, err
-        return {row["segment"]: (row["result"], row["version"]) for row in json.loads(out)}
-
-
 @pytest.fixture
 def desk(kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
-    monkeypatch.setenv("SEGMENT_ENGINE_BROKERS", kafka.brokers)
-    # Only the topics that are the same for every test of the session, whatever its number of partitions.
-    asyncio.run(topics.create(kafka.brokers, [topics.DEFINITIONS, topics.HISTORY], partitions=1))
-    return Desk(kafka, tmp_path, capsys)
+    return Desk.at(kafka, tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.kafka
@@ -130,7 +102,7 @@ def test_apply_counts_versions_and_leaves_alone_what_means_the_same(desk: Desk) 
     desk.put("a", BUYERS.replace("within: P30D", "count: {gte: 1}, within: P30D"))  # other text, same meaning
     desk.put("b", LAPSED)
     assert desk.apply() == {"buyers": ("unchanged", 1), "lapsed": ("created", 1)}
-    code, _, told = desk.run("apply", str(desk._folder))
+    code, _, told = desk.run("apply", str(desk.folder))
     assert (code, told) == (0, "Nothing changed: all of them mean what is in force already\n")
 
     desk.put("a", BUYERS.replace("P30D", "P60D"))
@@ -164,7 +136,7 @@ def test_list_and_show_what_is_in_force(desk: Desk) -> None:
     code, out, _ = desk.run("show", "buyers", "--workspace", desk.workspace)
     assert code == 0
     assert "# version: 1\n# state: active\n# author: anna\n" in out
-    assert canonical(parse_segment(out)) == canonical(load_folder(desk._folder)[0])
+    assert canonical(parse_segment(out)) == canonical(load_folder(desk.folder)[0])
     code, _, told = desk.run("show", "buyers", "--workspace", f"{desk.workspace}x")
     assert code == 2
     assert f"{desk.workspace}x" in told
@@ -174,15 +146,15 @@ def test_list_and_show_what_is_in_force(desk: Desk) -> None:
 def test_what_cannot_run_with_what_is_in_force_is_refused_whole(desk: Desk) -> None:
     desk.put("a", BUYERS.replace("when:", "group: {name: g, priority: 1}\nwhen:"))
     desk.apply()
-    (desk._folder / "a.yaml").unlink()
+    (desk.folder / "a.yaml").unlink()
     desk.put("good", "segment: good\nwhen: {in_segment: buyers}\n")
     desk.put("bad", "segment: bad\ngroup: {name: g, priority: 1}\nwhen: {in_segment: nobody}\n")
-    code, _, told = desk.run("apply", str(desk._folder))
+    code, _, told = desk.run("apply", str(desk.folder))
     assert code == 2
     assert "nothing was changed" in told
     assert "nobody" in told
     assert "already has a segment of priority 1" in told
-    (desk._folder / "bad.yaml").unlink()
+    (desk.folder / "bad.yaml").unlink()
     assert desk.apply() == {"good": ("created", 1)}  # it nests one that only Kafka has
 
 
@@ -191,12 +163,12 @@ def test_models_are_applied_with_the_segments_that_score_by_them(desk: Desk) -> 
     cuts = "{recency: [P1D, P2D, P3D, P4D], frequency: [2, 3, 4, 5], monetary: [1, 2, 3, 4]}"
     shop = f"model: shop\nevent: purchase\namount: amount\ncuts: {cuts}\n"
     desk.put("often", "segment: often\nwhen: {rfm: {model: shop, frequency: 5}}\n")
-    code, _, told = desk.run("apply", str(desk._folder))
+    code, _, told = desk.run("apply", str(desk.folder))
     assert code == 2
     assert "rfm names the unknown model 'shop'" in told
     desk.put("shop", shop)
     assert desk.apply() == {"model:shop": ("created", 1), "often": ("created", 1)}
-    (desk._folder / "often.yaml").unlink()
+    (desk.folder / "often.yaml").unlink()
     desk.put("shop", shop.replace("amount: amount", "amount: amount\nmonetary: average"))
     assert desk.apply() == {"model:shop": ("unchanged", 1)}
     desk.put("shop", shop.replace("P4D", "P5D"))
@@ -216,7 +188,7 @@ def test_models_are_applied_with_the_segments_that_score_by_them(desk: Desk) -> 
 def test_topics_of_segments_are_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMENT_ENGINE_SEGMENT_TOPICS_MAX", "0")
     desk.put("a", BUYERS)
-    code, _, told = desk.run("apply", str(desk._folder))
+    code, _, told = desk.run("apply", str(desk.folder))
     assert code == 2
     assert "topic: false" in told
     desk.put("a", f"topic: false\n{BUYERS}")
