@@ -8,7 +8,9 @@ from starlette.applications import Starlette
 
 from engine.api.answers import HANDLERS
 from engine.api.contacts import ContactFaces
+from engine.api.fills import FillFaces
 from engine.api.health import HealthFaces
+from engine.api.lists import ListFaces
 from engine.api.peers import Peers
 from engine.api.segments import SegmentFaces
 
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 
 def create_app(engine: SegmentEngine, peers: Peers) -> Starlette:
     """The application that answers for one worker. A subject is a class with `routes()` in a module of its own."""
-    faces = HealthFaces(engine), ContactFaces(engine, peers), SegmentFaces(engine, peers)
+    faces = (
+        HealthFaces(engine),
+        FillFaces(engine, peers),
+        ContactFaces(engine, peers),
+        SegmentFaces(engine, peers),
+        ListFaces(engine, peers),
+    )
     routes = [route for each in faces for route in each.routes()]
     return Starlette(routes=routes, exception_handlers=HANDLERS)

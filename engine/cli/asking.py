@@ -50,9 +50,19 @@ def members_of(url: str, workspace: str, segment: str) -> Iterator[str]:
     """Ids of all members of a segment over all workers, page by page, in the order of their bytes. Raises UserError."""
     from urllib.parse import quote
 
+    yield from _pages(url, f"/segments/{quote(segment, safe='')}/members", workspace, "members")
+
+
+def on_list(url: str, workspace: str, name: str) -> Iterator[str]:
+    """Ids of all contacts on a list of people; as `members_of`."""
+    from urllib.parse import quote
+
+    yield from _pages(url, f"/lists/{quote(name, safe='')}/contacts", workspace, "contacts")
+
+
+def _pages(url: str, path: str, workspace: str, what: str) -> Iterator[str]:
     after: str | None = ""
     while after is not None:
-        path = f"/segments/{quote(segment, safe='')}/members"
         page = ask(url, path, workspace=workspace, limit=PAGE, after=after)
-        yield from page["members"]
+        yield from page[what]
         after = page["next"]

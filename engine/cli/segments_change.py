@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from engine.cli.asking import url_option
 from engine.cli.errors import UserError
 from engine.cli.folders import definitions_of, mistakes, named
 from engine.cli.options import brokers_option, settings_of, workspace_option
 from engine.cli.output import Format, emit, output_option
+from engine.cli.progress import WAIT, wait_until_filled
 from engine.cli.segments_shown import all_of, ask, key_of
 
 if TYPE_CHECKING:
@@ -40,10 +42,12 @@ def change_options(command: F) -> F:
 @click.command()
 @click.argument("folders", metavar="DIR|FILE…", nargs=-1, required=True)
 @change_options
+@click.option("--wait", is_flag=True, help="Come back when the workers have filled every contact; asks one at --url.")
+@url_option
 @click.pass_context
 def apply(
     ctx: click.Context, folders: tuple[str, ...], author: str | None, note: str, expect: tuple[str, ...],
-    brokers: str | None, output: Format,
+    brokers: str | None, output: Format, wait: bool, url: str | None,
 ) -> None:  # fmt: skip
     """Put definitions in force, as one change.
 
@@ -56,7 +60,10 @@ def apply(
     definitions = all_of(definitions_of(folders, settings, alone=False))
     expected = expectations(expect, [each.key for each in definitions])
     asked = Change(apply=definitions, expected=expected, author=author or user(), note=note)
-    made(settings, asked, output, named(folders))
+    applied = made(settings, asked, output, named(folders))
+    if wait:
+        read_to = max((each.offset + 1 for each in applied if each.offset is not None), default=0)
+        wait_until_filled(url or settings.url, read_to, WAIT)
 
 
 @click.command()

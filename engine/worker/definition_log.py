@@ -44,6 +44,7 @@ __all__ = [
     "missing_text",
     "read_history",
     "read_records",
+    "read_to",
     "read_version",
     "restore",
 ]
@@ -71,6 +72,15 @@ async def read_records(settings: Settings) -> dict[Key, Record]:
     """The latest record of every definition that ever was, by its key. Raises DefinitionLogError."""
     async with _told(settings) as renew, _reading(settings) as consumer:
         return await _read(consumer, renew)
+
+
+async def read_to(settings: Settings) -> int:
+    """The offset behind the last record of `segments.definitions`. Raises DefinitionLogError."""
+    found = 0
+    async with _told(settings) as renew, _reading(settings) as consumer:
+        async for _, _, offset in _values(consumer, topics.DEFINITIONS.name, renew):
+            found = offset + 1
+    return found
 
 
 async def read_history(settings: Settings, key: Key) -> History:

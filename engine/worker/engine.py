@@ -21,10 +21,12 @@ from engine.worker.fanout import Fanout
 from engine.worker.filling import FillTurns
 from engine.worker.garbage import Garbage
 from engine.worker.intake import Intake
+from engine.worker.list_query import list_contacts
 from engine.worker.metrics import Metrics
 from engine.worker.partition import PartitionLoop
+from engine.worker.portrait import FACTS_SHOWN, show_contact
 from engine.worker.preflight import Cluster
-from engine.worker.query import explain_contact, list_members, near_contacts, place, show_contact
+from engine.worker.query import explain_contact, list_members, near_contacts, place
 from engine.worker.roster import Roster
 from engine.worker.settings import Settings
 from engine.worker.shared import Shared
@@ -258,13 +260,17 @@ class SegmentEngine:
         """The partition number of a contact."""
         return place(workspace, contact, self.settings.partitions)
 
-    async def contact(self, workspace: str, contact: str) -> dict[str, Any] | None:
-        """A contact's committed state in plain JSON; None when it is unknown. Raises NotHere."""
+    async def contact(
+        self, workspace: str, contact: str, facts: int = FACTS_SHOWN, why: bool = True
+    ) -> dict[str, Any] | None:
+        """A contact's committed state in plain JSON with its last `facts`; None when it is unknown. Without `why` no
+        reasons and no changes to come. Raises NotHere."""
         number = self.partition_of(workspace, contact)
         loop = self._loops.get(number)
         if loop is None or loop.state != "running" or loop.store is None:
             raise NotHere(number, self.roster.owner_of(number))
-        return show_contact(loop.store, self.definitions.plan, workspace, contact)
+        plan, clock = self.definitions.plan, loop.settled
+        return await show_contact(loop.store, plan, self.settings, clock, workspace, contact, facts, why)
 
     async def explanation(
         self, workspace: str, contact: str, segment: str, at: int | None = None, nested: int = 1
@@ -290,11 +296,16 @@ class SegmentEngine:
         stores = [loop.store for loop in self._loops.values() if loop.state == "running" and loop.store is not None]
         return await list_members(stores, workspace, segment, after, limit)
 
+    async def on_list(self, workspace: str, name: str, after: str, limit: int) -> tuple[list[str], str | None]:
+        """Ids of contacts on a list of people, of this worker's partitions; as `members`."""
+        stores = [loop.store for loop in self._loops.values() if loop.state == "running" and loop.store is not None]
+        return await list_contacts(stores, workspace, name, after, limit)
+
     def members_snapshot(self, workspace: str, segment: str, columns: Sequence[str] = ()) -> Snapshot:
         """The members in this worker's partitions as they are now, with these attributes; to be ended. Raises
         TooManyReadings, ReadingEnded where a partition is just leaving, ValueError for a path of no attribute."""
         parts = [
-            Part(number, loop.store, loop.core.plan, loop.filling)
+            Part(number, loop.store, loop.core.plan, loop.filling, loop.settled)
             for number, loop in sorted(self._loops.items())
             if loop.state == "running" and loop.store is not None and loop.core is not None
         ]

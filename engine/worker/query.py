@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from heapq import merge
 from itertools import islice
-from typing import Any, Final
+from typing import Final, TypeVar
 
-from engine.conditions.contact import SEQUENCE, SINCE, Contact
-from engine.conditions.instants import NEVER, format_instant
+from engine.conditions.contact import SEQUENCE
 from engine.membership.explain import explaining
 from engine.membership.explanation import Explanation
-from engine.membership.moment import Known
+from engine.membership.moment import Known, Slices
 from engine.membership.placement import partition_of, store_key, wire_key
 from engine.membership.plan import Plan
 from engine.membership.planned import segment_key
-from engine.state.codec import decode_contact
+from engine.state.codec import decode_contact, decode_roll, membership_mark
 from engine.state.store import Store
 from engine.worker.settings import Settings
 
+T = TypeVar("T")
 SCAN_SLICE: Final = 500
 """States decoded between two turns of the event loop: one or two milliseconds."""
 MEMBERS_MAX: Final = 10_000
@@ -32,30 +32,6 @@ NEAR_SCAN: Final = 200
 def place(workspace: str, contact: str, partitions: int) -> int:
     """The partition number of a contact."""
     return partition_of(wire_key(workspace, contact), partitions)
-
-
-def show_contact(store: Store, plan: Plan, workspace: str, contact: str) -> dict[str, Any] | None:
-    """A contact's committed state in plain JSON; None when it is unknown. Instants are RFC 3339."""
-    encoded = store.get(store_key(workspace, contact))
-    if encoded is None:
-        return None
-    state = decode_contact(encoded)
-    return {
-        "workspace": workspace,
-        "contact": contact,
-        "known_at": _instant(state.known_at),
-        "as_of": _instant(state.as_of),
-        "deadline": _instant(state.deadline),
-        "facts": state.facts,
-        "segments": _memberships(state, plan, workspace),
-        "attributes": {name: pair[1] for name, pair in sorted((state.attributes or {}).items()) if pair[1] is not None},
-        "tags": _named(state.tags),
-        "lists": _named(state.lists),
-        "consent": {
-            channel or "all": "granted" if pair[1] else "revoked"
-            for channel, pair in sorted((state.consent or {}).items())
-        },
-    }
 
 
 async def explain_contact(
@@ -74,12 +50,16 @@ async def explain_contact(
         state=None if encoded is None else decode_contact(encoded), history=store.history(key), clock=clock,
         dedup=settings.dedup, journal_retention=settings.journal_retention,
     )  # fmt: skip
-    work = explaining(known, segment, at, nested)
+    return await in_turns(explaining(known, segment, at, nested))
+
+
+async def in_turns(work: Slices[T]) -> T:
+    """The result of work in slices, between which others have their turn."""
     while True:
         try:
             next(work)
         except StopIteration as end:
-            found: Explanation = end.value
+            found: T = end.value
             return found
         await asyncio.sleep(0)
 
@@ -117,14 +97,17 @@ async def list_members(
 
 async def _members(store: Store, wanted: int, workspace: str, after: str, limit: int) -> list[bytes]:
     prefix = store_key(workspace, "")
-    cursor = store_key(workspace, after)
+    cursor, mark = store_key(workspace, after), membership_mark(wanted)
     found: list[bytes] = []
     while True:
         part = list(islice(store.states(cursor), SCAN_SLICE))
         for key, encoded in part:
             if not key.startswith(prefix):
                 return found
-            if decode_contact(encoded).is_member(wanted):
+            if mark not in encoded:
+                continue
+            entry = decode_roll(encoded).members.get(wanted)
+            if entry is not None and entry[SEQUENCE] & 1:
                 found.append(key[len(prefix) :])
                 if len(found) == limit:
                     return found
@@ -132,21 +115,3 @@ async def _members(store: Store, wanted: int, workspace: str, after: str, limit:
             return found
         cursor = part[-1][0]
         await asyncio.sleep(0)
-
-
-def _memberships(state: Contact, plan: Plan, workspace: str) -> list[dict[str, Any]]:
-    by_key = plan.workspace(workspace).by_key
-    present = [
-        {"segment": by_key[key].id, "since": _instant(entry[SINCE]), "sequence": entry[SEQUENCE]}
-        for key, entry in state.members.items()
-        if entry[SEQUENCE] & 1 and key in by_key
-    ]
-    return sorted(present, key=lambda each: str(each["segment"]))
-
-
-def _named(entries: dict[str, list[int]] | None) -> list[str]:
-    return sorted(name for name, entry in (entries or {}).items() if entry[1])
-
-
-def _instant(instant: int) -> str | None:
-    return format_instant(instant) if 0 <= instant < NEVER else None

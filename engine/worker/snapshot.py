@@ -1,7 +1,7 @@
 """The members of a segment at one instant of each partition: complete, each once, in the order of their ids.
 
 Every partition is read from one snapshot of its store, taken when the question comes, all in one turn of the event
-loop; so exactly those are there who were members at the partition's committed clock, whatever happens meanwhile.
+loop; so exactly those are there whose last published transition by then is an enter, whatever happens meanwhile.
 Pieces of the partitions, and later of the workers, are merged as they come: nobody holds a whole segment in memory.
 """
 
@@ -16,14 +16,12 @@ from typing import Any, Final
 
 import orjson
 
-from engine.conditions.contact import SEQUENCE, SINCE, Contact
+from engine.conditions.contact import SEQUENCE, SINCE
 from engine.conditions.instants import format_instant
 from engine.conditions.profile import attribute_reader
-from engine.membership.batch import Batch
 from engine.membership.placement import store_key
 from engine.membership.plan import Plan
 from engine.membership.planned import segment_key
-from engine.membership.step import fire
 from engine.state.codec import NO_CLOCK, Position, decode_contact, decode_position, decode_roll, membership_mark
 from engine.state.readings import Reading
 from engine.state.store import Store
@@ -43,12 +41,14 @@ _id_of = itemgetter(0)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A partition that is read: its store, the plan that it has taken up, and whether it still fills contacts."""
+    """A partition that is read: its store, the plan that it has taken up, whether it still fills contacts, and the
+    clock (ms) up to which no deadline is left."""
 
     number: int
     store: Store
     plan: Plan
     filling: bool
+    clock: int
 
 
 class Snapshot:
@@ -78,16 +78,17 @@ class Snapshot:
         self._workspace = workspace
 
     def partitions(self) -> list[dict[str, Any]]:
-        """Of each partition: its number, `as_of` (RFC 3339; null before its first fact), the version of the definition
-        that it judges by (null: not taken up yet), `filling` while it does not judge every contact by it yet, and the
-        offsets of the inputs up to which facts count."""
+        """Of each partition: its number; `as_of` (RFC 3339; null before its first fact), up to which everything that
+        time brings has counted; the offsets of the inputs up to which facts have, which may be ahead of that clock; the
+        version of the definition that it judges by (null: not taken up yet), and `filling` while it has not brought
+        every contact up to the definitions that it took up last."""
         return [self._about(part, position) for part, position in zip(self._parts, self._positions, strict=True)]
 
     def _about(self, part: Part, position: Position) -> dict[str, Any]:
-        planned = part.plan.workspace(self._workspace).by_key.get(self._wanted)
+        clock, planned = max(part.clock, position.clock), part.plan.workspace(self._workspace).by_key.get(self._wanted)
         return {
             "partition": part.number,
-            "as_of": None if position.clock == NO_CLOCK else format_instant(position.clock),
+            "as_of": None if clock == NO_CLOCK else format_instant(clock),
             "version": None if planned is None else planned.version,
             "filling": part.filling,
             "offsets": position.offsets,
@@ -95,16 +96,15 @@ class Snapshot:
 
     def pieces(self) -> AsyncGenerator[Piece, None]:
         """The members of all these partitions, once. Raises ReadingEnded where a partition leaves meanwhile."""
-        return merged([self._of(*each) for each in zip(self._parts, self._positions, self._readings, strict=True)])
+        return merged([self._of(reading) for reading in self._readings])
 
     def end(self) -> None:
         """Lets go of the stores; harmless when done already."""
         for reading in self._readings:
             reading.end()
 
-    async def _of(self, part: Part, position: Position, reading: Reading) -> AsyncGenerator[Piece, None]:
+    async def _of(self, reading: Reading) -> AsyncGenerator[Piece, None]:
         prefix, mark, wanted, start = self._prefix, self._mark, self._wanted, len(self._prefix)
-        clock, fingerprint = position.clock, part.plan.fingerprint
         while True:
             states = reading.take(SLICE)
             rows: list[Row] = []
@@ -115,33 +115,23 @@ class Snapshot:
                     break
                 if mark not in encoded:
                     continue
-                roll = decode_roll(encoded)
-                members = roll.members
-                contact: Contact | None = None
-                if roll.deadline < clock and roll.plan == fingerprint:
-                    # The clock has passed it and the turn of its deadlines has not come: they fire on a copy.
-                    contact = decode_contact(encoded)
-                    fire(part.plan.workspace(self._workspace), contact, key, clock, clock, Batch())
-                    members = contact.members
-                entry = members.get(wanted)
+                entry = decode_roll(encoded).members.get(wanted)
                 if entry is not None and entry[SEQUENCE] & 1:
-                    if contact is None and self._readers:
-                        contact = decode_contact(encoded)
-                    rows.append((key[start:], self._line(key, entry, contact)))
+                    rows.append((key[start:], self._line(key, entry, encoded)))
             yield rows, states[-1][0][start:] if more else None
             if not more:
                 reading.end()
                 return
             await asyncio.sleep(0)
 
-    def _line(self, key: bytes, entry: list[int], contact: Contact | None) -> bytes:
+    def _line(self, key: bytes, entry: list[int], encoded: bytes) -> bytes:
         row: dict[str, Any] = {
             "contact": key[len(self._prefix) :].decode(),
             "since": format_instant(entry[SINCE]),
             "sequence": entry[SEQUENCE],
         }
         if self._readers:
-            assert contact is not None
+            contact = decode_contact(encoded)
             found = row["attributes"] = dict[str, Any]()
             for path, read in self._readers:
                 values = read(contact)
