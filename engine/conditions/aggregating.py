@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 from engine.conditions.fact import Fact
-from engine.conditions.feature import Feature, Intake, WindowLength
+from engine.conditions.feature import Feature, Intake, WindowLength, apart
 from engine.conditions.instants import NEVER
 from engine.conditions.money import MILLION, amount, millionths, within_bounds
 from engine.conditions.picking import ValueReader
@@ -175,6 +175,10 @@ class WindowTotal(_Totals):
                 value = self._insert(value, end, self.parts(fact))
         return self._shorten(value, as_of)
 
+    def beyond(self, value: list[list[int]] | None, history: list[Fact]) -> list[list[int]] | None:
+        known = ((self.window.end(fact.at), self.parts(fact)) for fact in history if self.intakes[0].takes(fact))
+        return apart(value, ([end, part] for end, parts in known for part in parts))
+
     def _insert(self, value: list[list[int]] | None, end: int, parts: list[int]) -> list[list[int]] | None:
         if not parts:
             return value
@@ -290,6 +294,13 @@ class WindowValues(Feature):
     def counted_until(self, at: int) -> int:
         return self.window.latest_end(at)
 
+    def beyond(self, value: Any, history: list[Fact]) -> Any:
+        taken = [fact for fact in history if self.intakes[0].takes(fact)]
+        if self.fn == "distinct":
+            known = self.fold(history, 0) or {}
+            return {key: end for key, end in (value or {}).items() if known.get(key, 0) < end} or None
+        return apart(value, ([self.window.end(f.at), each] for f in taken for each in _numeric(self.read(f) or ())))
+
     def _add_keys(self, value: dict[str, int] | None, keys: list[str], end: int, as_of: int) -> dict[str, int] | None:
         if not keys:
             return value
@@ -349,6 +360,10 @@ class WindowEnds(Feature):
             del kept[0]
         insort(kept, entry, key=lambda each: each[0])
         return kept
+
+    def beyond(self, value: list[list[Any]] | None, history: list[Fact]) -> list[list[Any]] | None:
+        known = {(fact.at, self.window.end(fact.at)) for fact in history if self.intakes[0].takes(fact)}
+        return [entry for entry in value or () if (entry[0], entry[1]) not in known] or None
 
     def counted_until(self, at: int) -> int:
         return self.window.latest_end(at)

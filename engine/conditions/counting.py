@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from engine.conditions.contact import Contact
 from engine.conditions.document import COUNT_MAX, mistake
 from engine.conditions.fact import Fact
-from engine.conditions.feature import Feature, Intake, WindowLength
+from engine.conditions.feature import Feature, Intake, WindowLength, apart
 from engine.conditions.instants import LAST_INSTANT, NEVER
 from engine.conditions.scope import Evaluate, Verdict
 from engine.conditions.spelling import did_you_mean
@@ -48,6 +48,9 @@ class WindowCount(Feature):
     def counted_until(self, at: int) -> int:
         return self.window.latest_end(at)
 
+    def beyond(self, value: list[int] | None, history: list[Fact]) -> list[int] | None:
+        return apart(value, (self.window.end(fact.at) for fact in history if self.intakes[0].takes(fact)))
+
 
 class LastEnd(Feature):
     """The end of the last matching event's window: all that telling none from some takes."""
@@ -65,6 +68,9 @@ class LastEnd(Feature):
 
     def counted_until(self, at: int) -> int:
         return self.window.latest_end(at)
+
+    def beyond(self, value: int | None, history: list[Fact]) -> int | None:
+        return None if value == self.fold(history, 0) else value
 
 
 class EverCount(Feature):

@@ -8,6 +8,7 @@ a digest of its identity: events, tests, window, operator, threshold and time zo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -159,7 +160,28 @@ class Feature(ABC):
 
     def mend(self, value: Any, before: list[Fact], after: list[Fact], as_of: int) -> Any:
         """The value once refunds have turned the history `before` into `after`."""
-        return self.fold(after, as_of)
+        return self.fold(after, as_of, self.beyond(value, before))
+
+    def beyond(self, value: Any, history: list[Fact]) -> Any:
+        """Of an unordered feature's value, what did not come from `history`, which is all that the journal holds."""
+        return None
+
+
+def apart(kept: Iterable[Any] | None, known: Iterable[Any]) -> list[Any] | None:
+    """The entries of a value that are not among the `known`, each of which stands for one; None where there are none.
+
+    >>> apart([1, 2, 2, 5], [5, 2])
+    [1, 2]
+    """
+    rest = Counter(tuple(entry) if type(entry) is list else entry for entry in known)
+    found = []
+    for entry in kept or ():
+        name = tuple(entry) if type(entry) is list else entry
+        if rest[name] > 0:
+            rest[name] -= 1
+        else:
+            found.append(entry)
+    return found or None
 
 
 class ContactFeature(Feature):

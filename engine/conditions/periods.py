@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from engine.conditions.document import COUNT_MAX, mistake
 from engine.conditions.fact import Fact
-from engine.conditions.feature import Feature, Intake, WindowLength
+from engine.conditions.feature import Feature, Intake, WindowLength, apart
 
 
 class PeriodInstants(Feature):
@@ -59,6 +59,9 @@ class PeriodInstants(Feature):
 
     def counted_until(self, at: int) -> int:
         return self.bounds[-1].latest_end(at)
+
+    def beyond(self, value: list[int] | None, history: list[Fact]) -> list[int] | None:
+        return apart(value, (fact.at for fact in history if self.intakes[0].takes(fact)))
 
     def _thin(self, value: list[int], place: int) -> None:
         """Drop what the event put in at `place` makes superfluous."""

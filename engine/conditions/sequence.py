@@ -126,14 +126,16 @@ class Chains(Feature):
         if value is None:
             return None
         found, chains = value
-        if found is not None and found[-1] <= horizon:
+        if found is not None and found[-1] > horizon:
+            found = None  # it is found again
+        if found is not None and self.window is None:
             return [found, {}]
         beginnings: dict[str, list[Chain]] = {}
         for key, each in chains.items():
             begun = {tuple(chain[: bisect_right(chain, horizon)]) for chain in each} - {()}
             if begun:
                 beginnings[key] = [list(chain) for chain in sorted(begun)]
-        return [None, beginnings] if beginnings else None
+        return [found, beginnings] if found is not None or beginnings else None
 
     def end(self, chain: Chain) -> int:
         """The first instant at which not all of the chain lies in the window."""

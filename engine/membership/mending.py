@@ -121,6 +121,8 @@ def _settle(
         value = contact.features.get(feature.key)
         if feature.ordered:
             value = feature.fold(after, as_of, feature.older(value, horizon))
+        elif feature.counted_until(max(horizon, 0)) <= as_of:  # all that counts is in the journal
+            value = feature.fold(after, as_of)
         else:
             value = feature.mend(value, before, after, as_of)
         _put(contact, feature.key, value)

@@ -8,6 +8,7 @@ history are arguments.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from engine.conditions.aggregating import NeedsHistory
 from engine.conditions.channels import SPEAKING, consent_of
@@ -150,13 +151,28 @@ def _feed(
                     raise NeedsHistory
                 value = feature.add(features.get(key), fact, role, as_of)
             except NeedsHistory:
-                older = feature.older(features.get(key), history.horizon)
-                value = feature.fold(effective(history()), as_of, older)
+                value = _anew(feature, features.get(key), fact, role, as_of, history)
             if value is not None:
                 features[key] = value
             else:
                 features.pop(key, None)
     return bits
+
+
+def _anew(feature: Feature, value: Any, fact: Fact, role: int, as_of: int, history: History) -> Any:
+    """The value with a fact that can't be added to it: from the journal, and what else it has from facts that the
+    journal no longer holds. Where the fact itself is no later than those its place among them is unknown, and what goes
+    by the order of facts is left as it is."""
+    horizon, facts = history.horizon, history()
+    if feature.ordered:
+        if fact.at > horizon:
+            return feature.fold(effective(facts), as_of, feature.older(value, horizon))
+        return feature.add(value, fact, role, as_of) if fact.at == as_of else value
+    others = [each for each in facts if each is not fact]
+    after = effective([*others, fact])
+    if feature.counted_until(max(horizon, 0)) <= as_of:  # all that counts is in the journal
+        return feature.fold(after, as_of)
+    return feature.mend(value, effective(others), after, as_of)
 
 
 def _change(
