@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "segments": "Definitions: checked, put in force, paused, deleted, listed, brought back.",
     "rfm": "Make models that the condition rfm scores by.",
     "events": "Publish events.",
+    "lists": "Lists of people: from CSV and XLSX, and who is on them.",
     "members": "The members of a segment.",
     "contact": "One contact's state and segments.",
     "explain": "Why a contact is in a segment or not.",

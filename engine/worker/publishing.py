@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from engine.conditions.fact import Fact
@@ -46,7 +46,8 @@ def topic_of(event_type: str, inputs: Sequence[str]) -> str:
 class Publisher:
     """Sends facts' own bytes, idempotently, in order, to their topics and partitions; an async context manager.
 
-    `published` counts by topic. Methods raise PublishError.
+    `published` counts by topic; `ends` tells, once flushed, the offset behind the last event of each partition. Methods
+    raise PublishError.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -56,6 +57,7 @@ class Publisher:
         self._counts: dict[str, int] = {}
         self._flying: list[asyncio.Future[Any]] = []
         self.published: dict[str, int] = {}
+        self.ends: dict[TopicPartition, int] = {}
 
     async def __aenter__(self) -> Self:
         try:
@@ -89,7 +91,9 @@ class Publisher:
         """Waits until everything sent is acknowledged."""
         flying, self._flying = self._flying, []
         try:
-            await asyncio.gather(*flying)
+            for sent in await asyncio.gather(*flying):
+                place = TopicPartition(sent.topic, sent.partition)
+                self.ends[place] = max(self.ends.get(place, 0), sent.offset + 1)
         except (KafkaError, OSError) as error:
             raise self._failed(error) from error
 
