@@ -9,11 +9,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from engine.api.answers import Answer, Refused, instant_of, is_own, whole_number_of, workspace_of
+from engine.api.hiding import contact_seen, explanation_seen, sight_of
 from engine.api.peers import Peers, Unanswered
 from engine.membership.explain import NESTED_MAX
 from engine.membership.explanation import from_json
 from engine.membership.telling import tell
 from engine.worker.engine import NotHere
+from engine.worker.portrait import FACTS_MAX, FACTS_SHOWN
 
 if TYPE_CHECKING:
     from engine.worker.engine import SegmentEngine
@@ -35,21 +37,24 @@ class ContactFaces:
         ]
 
     async def contact(self, request: Request) -> Response:
-        """One contact: `/contacts/{id}`, or `/contacts?id=` for ids that a URL's path would change."""
+        """One contact: `/contacts/{id}`, or `/contacts?id=` for ids that a URL's path would change; with the last
+        `facts`, and unless `why=false` the reasons for its segments and what will change next."""
         contact = request.path_params.get("contact", request.query_params.get("id", ""))
         workspace = workspace_of(request)
         if not contact:
             raise Refused(400, "no_contact", "Name the contact: /contacts/{id}, or /contacts?id={id}.")
+        facts, why = whole_number_of(request, "facts", 0, FACTS_MAX, FACTS_SHOWN), _wants_why(request)
+        sight = sight_of(self._engine, request)
         if is_own(request):
             try:
-                found = await self._engine.contact(workspace, contact)
+                found = await self._engine.contact(workspace, contact, facts, why)
             except NotHere as error:
                 raise Unanswered([error.number], "is not run by this worker") from error
         else:
-            found = await self._peers.contact(workspace, contact)
+            found = await self._peers.contact(workspace, contact, facts, why)
         if found is None:
             raise Refused(404, "unknown_contact", f"No fact names the contact {contact!r} in workspace {workspace}.")
-        return Answer(found)
+        return Answer(contact_seen(sight, found))
 
     async def explanation(self, request: Request) -> Response:
         """Why a contact is in a segment or is not: `/contacts/{id}/segments/{segment}/explanation`, or
@@ -59,7 +64,9 @@ class ContactFaces:
         if not contact:
             raise Refused(400, "no_contact", "Name the contact: /segments/{segment}/explanation?contact={id}.")
         at, nested = instant_of(request), whole_number_of(request, "nested", 0, NESTED_MAX, 1)
-        as_text = _wants_text(request)
+        as_text, sight = _wants_text(request), sight_of(self._engine, request)
+        if not sight.knows(workspace, segment):
+            raise Refused(404, "unknown_segment", sight.unknown(workspace, segment))
         if is_own(request):
             try:
                 status, found = await self._peers.own_explanation(workspace, contact, segment, at, nested)
@@ -69,7 +76,15 @@ class ContactFaces:
             status, found = await self._peers.explanation(workspace, contact, segment, at, nested)
         if status != 200:
             raise Refused(status, found["error"], found["detail"])
+        found = explanation_seen(sight, found)
         return PlainTextResponse(tell(from_json(found)) + "\n") if as_text else Answer(found)
+
+
+def _wants_why(request: Request) -> bool:
+    wanted = request.query_params.get("why", "true")
+    if wanted not in ("true", "false"):
+        raise Refused(400, "bad_why", f"why is true or false, not {wanted[:40]!r}.")
+    return wanted == "true"
 
 
 def _wants_text(request: Request) -> bool:

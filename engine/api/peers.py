@@ -71,16 +71,18 @@ class Peers:
         """A long answer of another worker from its own partitions, as it comes."""
         return self._streams.stream("GET", url, params={**question, "own": "true"}, timeout=timeout)
 
-    async def contact(self, workspace: str, contact: str) -> dict[str, Any] | None:
-        """A contact's state from whoever runs its partition; None when it is unknown. Raises Unanswered."""
+    async def contact(self, workspace: str, contact: str, facts: int, why: bool) -> dict[str, Any] | None:
+        """A contact with its last `facts`, and with reasons if `why`, from whoever runs its partition; None when it is
+        unknown. Raises Unanswered."""
         try:
-            return await self._engine.contact(workspace, contact)
+            return await self._engine.contact(workspace, contact, facts, why)
         except NotHere as elsewhere:
             number, url = elsewhere.number, elsewhere.url
         if url is None:
             raise Unanswered([number], "no worker is known to run it; it may be moving")
-        question = {"id": contact, "workspace": workspace}
-        status, found = await self.ask(url, "/contacts", question, CONTACT_SECONDS, [number])
+        question = {"id": contact, "workspace": workspace, "facts": str(facts), "why": "true" if why else "false"}
+        seconds = EXPLANATION_SECONDS if why else CONTACT_SECONDS
+        status, found = await self.ask(url, "/contacts", question, seconds, [number])
         return None if status == 404 else found
 
     async def explanation(

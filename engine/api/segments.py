@@ -10,10 +10,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.api.answers import Answer, Refused, is_own, whole_number_of, workspace_of
+from engine.api.hiding import sight_of
 from engine.api.peers import Peers
 from engine.api.snapshot import Busy, Snapshots
 from engine.definitions import Segment, canonical
 from engine.definitions.describing import describe
+from engine.definitions.hidden import Sight
 from engine.worker.snapshot import COLUMNS_MAX
 
 if TYPE_CHECKING:
@@ -41,25 +43,29 @@ class SegmentFaces:
         ]
 
     async def segments(self, request: Request) -> Response:
-        """The definitions in force, of one workspace if asked so."""
-        workspace = request.query_params.get("workspace")
+        """The definitions in force, of one workspace if asked so, without those that are hidden from who asks."""
+        workspace, sight = request.query_params.get("workspace"), sight_of(self._engine, request)
         rows = [
-            _row(segment, version)
+            self._row(segment, version, sight)
             for segment, version in sorted(self._engine.definitions.segments(), key=lambda each: each[0].key)
-            if workspace in (None, segment.workspace)
+            if workspace in (None, segment.workspace) and sight.sees(*segment.key)
         ]
         return Answer({"segments": rows})
 
     async def segment(self, request: Request) -> Response:
         """One definition, in canonical form and in plain words."""
         segment, version = self._known(request)
-        return Answer({**_row(segment, version), "definition": canonical(segment)})
+        sight = sight_of(self._engine, request)
+        document = canonical(segment)
+        if sight.hides:
+            document = sight.document(segment.workspace, document)
+        return Answer({**self._row(segment, version, sight), "definition": document})
 
     async def members(self, request: Request) -> Response:
         """A page of members in the order of their ids' bytes; `next` goes into the next question's `after`."""
         after, limit = request.query_params.get("after", ""), whole_number_of(request, "limit", 1, LIMIT_MAX, LIMIT)
         name, workspace = request.path_params["segment"], workspace_of(request)
-        if is_own(request):
+        if is_own(request) and sight_of(self._engine, request).sees(workspace, name):
             return Answer(await self._peers.own_members(workspace, name, after, limit))
         self._known(request)
         members, following = await self._peers.members(workspace, name, after, limit)
@@ -73,7 +79,7 @@ class SegmentFaces:
         name, workspace = request.path_params["segment"], workspace_of(request)
         columns = _columns(request.query_params.get("columns"))
         try:
-            if is_own(request):
+            if is_own(request) and sight_of(self._engine, request).sees(workspace, name):
                 return self._snapshots.own(workspace, name, columns)
             segment, version = self._known(request)
             about = {"workspace": workspace, "segment": name, "name": segment.name, "version": version}
@@ -84,11 +90,22 @@ class SegmentFaces:
             raise Refused(400, "bad_columns", f"columns: {error}.") from error
 
     def _known(self, request: Request) -> tuple[Segment, int]:
-        key = workspace_of(request), request.path_params["segment"]
+        key, sight = (workspace_of(request), request.path_params["segment"]), sight_of(self._engine, request)
         for segment, version in self._engine.definitions.segments():
-            if segment.key == key:
+            if segment.key == key and sight.sees(*key):
                 return segment, version
         raise Refused(404, "unknown_segment", f"There is no segment {key[1]!r} in workspace {key[0]}.")
+
+    def _row(self, segment: Segment, version: int, sight: Sight) -> dict[str, Any]:
+        return {
+            "workspace": segment.workspace,
+            "segment": segment.segment,
+            "name": segment.name,
+            "description": segment.description,
+            "version": version,
+            "state": self._engine.definitions.state(*segment.key),
+            "conditions": sight.words(segment.workspace, describe(segment)),
+        }
 
 
 def _columns(text: str | None) -> list[str]:
@@ -104,14 +121,3 @@ def _columns(text: str | None) -> list[str]:
     if not all(isinstance(each, str) and each for each in found) or len(found) > COLUMNS_MAX:
         raise Refused(400, "bad_columns", f"columns names 1 to {COLUMNS_MAX} attributes, as in columns=name,city.")
     return list(dict.fromkeys(found))
-
-
-def _row(segment: Segment, version: int) -> dict[str, Any]:
-    return {
-        "workspace": segment.workspace,
-        "segment": segment.segment,
-        "name": segment.name,
-        "description": segment.description,
-        "version": version,
-        "conditions": describe(segment),
-    }

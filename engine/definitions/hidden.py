@@ -22,7 +22,7 @@ _NEVER: Final = re.compile(r"(?!)")
 
 
 class Sight:
-    """What one agent sees of these segments; None is nobody in particular, who sees all.
+    """What one agent sees of these segments, all that are in force; None is nobody in particular, who sees all.
 
     >>> from engine.definitions import parse_segment
     >>> vip = parse_segment("segment: vip\\nhidden_from: [agent-7]\\nwhen: {tags: {any: vip}}")
@@ -34,10 +34,11 @@ class Sight:
     """
 
     def __init__(self, segments: Iterable[Segment], agent: str | None) -> None:
+        self._agent = agent
         known = list(segments)
         hidden = [each for each in known if agent is not None and agent in each.hidden_from]
         self._hidden = {each.key for each in hidden}
-        self._seen = [each.key for each in known if each.key not in self._hidden]
+        self._seen = {each.key for each in known} - self._hidden
         self._patterns = {workspace: _naming(hidden, workspace) for workspace in {each.workspace for each in hidden}}
 
     @property
@@ -48,6 +49,10 @@ class Sight:
     def sees(self, workspace: str, segment: str) -> bool:
         """Whether this segment, known or not, is not hidden from the agent."""
         return (workspace, segment) not in self._hidden
+
+    def knows(self, workspace: str, segment: str) -> bool:
+        """Whether the agent may be told of this segment: it is there and not hidden. Who sees all knows all."""
+        return self._agent is None or (workspace, segment) in self._seen
 
     def unknown(self, workspace: str, segment: str) -> str:
         """The sentences for a segment that is not there or is hidden, which are not to be told apart."""

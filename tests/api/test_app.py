@@ -29,7 +29,7 @@ class Stand:
     def __init__(self, url: str, partitions: list[int]) -> None:
         self.settings = SimpleNamespace(partitions=PARTITIONS)
         self.metrics = Metrics()
-        self.definitions = SimpleNamespace(segments=lambda: [(BUYERS, 3)])
+        self.definitions = SimpleNamespace(segments=lambda: [(BUYERS, 3)], state=lambda *_: "active")
         self.segment = BUYERS
         self.partitions = partitions
         self.roster = SimpleNamespace(owner_of=lambda number: self.owners.get(number))
@@ -56,7 +56,7 @@ class Stand:
     def ready(self) -> tuple[bool, dict[str, Any]]:
         return not self.problems, {"problems": self.problems}
 
-    async def contact(self, workspace: str, contact: str) -> dict[str, Any] | None:
+    async def contact(self, workspace: str, contact: str, facts: int = 10, why: bool = True) -> dict[str, Any] | None:
         number = place(workspace, contact, PARTITIONS)
         if number not in self.partitions:
             raise NotHere(number, self.owners.get(number))
