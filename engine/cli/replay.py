@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import click
 import orjson
@@ -14,28 +13,13 @@ import orjson
 from engine.cli.errors import UserError
 from engine.cli.lines import open_lines, reader_may_leave
 from engine.cli.options import settings_of
+from engine.cli.replay_changes import Change, read_changes
 
 if TYPE_CHECKING:
-    from engine.definitions import Definition, Documents
+    from engine.definitions import Documents
     from engine.membership.replay import Replay
     from engine.membership.transitions import Transition
     from engine.worker.settings import Settings
-
-LATER: Final = ("pause", "resume")
-"""Changes of definitions that the design knows and this version does not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of `--definitions`: at `at` (ms) a definition comes into force, or the one with the key `delete` leaves.
-
-    A key is the workspace and a segment's id, or a model's with `model:` before it.
-    """
-
-    line: int
-    at: int
-    apply: Definition | None
-    delete: tuple[str, str] | None
 
 
 @click.command()
@@ -44,7 +28,9 @@ class Change:
     "--events", required=True, metavar="FILE", help="Facts as JSON lines, in arrival order; - is standard input."
 )
 @click.option(
-    "--definitions", metavar="FILE", help='Changes as JSON lines: {"at": …, "apply": {…}}, {"at": …, "delete": "id"}.'
+    "--definitions",
+    metavar="FILE",
+    help='Changes as JSON lines: {"at": …, "apply": {…}}, {"at": …, "delete": "id"}, and so pause and resume.',
 )
 @click.option("--until", metavar="T", help="Where the clock goes at the end: an RFC 3339 instant.")
 @click.pass_context
@@ -101,13 +87,10 @@ def play(
 def _change(replay: Replay, changes: list[Change], clock: int | None) -> Iterator[list[Transition]]:
     """Makes the changes that are due when the clock goes to `clock`: each at its own instant, before what moves it."""
     while changes and clock is not None and changes[0].at <= clock:
-        at = changes[0].at
-        together = [each for each in changes if each.at == at]  # the lines of one instant are one change
-        del changes[: len(together)]
-        yield replay.until(at)
-        applied = {each.apply.key: each.apply for each in together if each.apply is not None}
-        deleted = [each.delete for each in together if each.delete is not None]
-        yield replay.change(list(applied.values()), deleted)
+        change = changes.pop(0)
+        yield replay.until(change.at)
+        paused, resumed = ([key for key, still in change.pause.items() if still is wanted] for wanted in (True, False))
+        yield replay.change(list(change.apply.values()), sorted(change.delete), paused, resumed)
 
 
 def _clock_after(line: bytes, settings: Settings) -> int | None:
@@ -137,6 +120,8 @@ def _tell(replay: Replay, published: int, left: Sequence[Change]) -> None:
     told = f"{replay.facts:,} facts, {published:,} transitions"
     if replay.duplicates:
         told += f", {replay.duplicates:,} duplicates ignored"
+    if replay.erased:
+        told += f", {replay.erased:,} of erased contacts ignored"
     if replay.late:
         told += f", {replay.late:,} late facts"
     if replay.rejected:
@@ -144,7 +129,8 @@ def _tell(replay: Replay, published: int, left: Sequence[Change]) -> None:
         told += f"; {sum(replay.rejected.values()):,} lines refused: {reasons}"
     print(told, file=sys.stderr)
     if left:
-        print(f"{len(left)} changes of definitions lie after the clock's end and were not made", file=sys.stderr)
+        lines = sum(each.lines for each in left)
+        print(f"{lines} changes of definitions lie after the clock's end and were not made", file=sys.stderr)
 
 
 def instant_of(text: object, where: str) -> int:
@@ -157,66 +143,3 @@ def instant_of(text: object, where: str) -> int:
         return parse_instant(text)
     except (ValueError, OverflowError) as error:
         raise UserError(f"{where}: {error}. Write an RFC 3339 instant such as 2026-05-01T10:00:00Z.") from None
-
-
-def read_changes(source: str, definitions: Documents, settings: Settings) -> list[Change]:
-    """The lines of `--definitions` by instant, checked with what is in force at each. Raises UserError."""
-    found: list[Change] = []
-    with open_lines(source, "Reading definitions") as lines:
-        for number, line in lines:
-            found.append(_read_change(line, f"{source}:{number}", number))
-    found.sort(key=lambda change: change.at)
-    _check_changes(found, definitions, source, settings)
-    return found
-
-
-def _read_change(line: bytes, where: str, number: int) -> Change:
-    from engine.definitions import DefinitionErrors, read_definition
-
-    try:
-        entry: Any = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON: {error}") from None
-    if not isinstance(entry, dict):
-        raise UserError(f'{where}: not an object such as {{"at": "2026-05-01T10:00:00Z", "delete": "tea"}}.')
-    for name in LATER:
-        if name in entry:
-            raise UserError(f"{where}: {name} is not supported by this version; apply and delete are.")
-    if set(entry) not in ({"at", "apply"}, {"at", "delete"}):
-        raise UserError(
-            f"{where}: a line has at, and one of apply and delete; this one has {', '.join(entry) or 'nothing'}."
-        )
-    at = instant_of(entry["at"], f"{where}: at")
-    if "delete" in entry:
-        named = entry["delete"]
-        if not isinstance(named, str) or not named:
-            raise UserError(f"{where}: delete names a segment: id, or workspace/id; or a model: model:id.")
-        workspace, _, name = named.rpartition("/")
-        return Change(number, at, None, (workspace or "default", name))
-    try:
-        return Change(number, at, read_definition(entry["apply"], where), None)
-    except DefinitionErrors as error:
-        raise UserError(str(error)) from None
-
-
-def _check_changes(changes: Sequence[Change], definitions: Documents, source: str, settings: Settings) -> None:
-    """What is in force after all changes of one instant must be able to run together."""
-    from engine.definitions import DefinitionErrors, Model, Segment, check
-
-    active: dict[tuple[str, str], Definition] = {each.key: each for each in definitions.segments}
-    active |= {each.key: each for each in definitions.models}
-    for place, change in enumerate(changes):
-        if change.apply is not None:
-            active[change.apply.key] = change.apply
-        elif change.delete is not None and active.pop(change.delete, None) is None:
-            raise UserError(f"{source}:{change.line}: there is no segment {'/'.join(change.delete)} to delete.")
-        if place + 1 < len(changes) and changes[place + 1].at == change.at:
-            continue
-        try:
-            segments = [each for each in active.values() if isinstance(each, Segment)]
-            models = [each for each in active.values() if isinstance(each, Model)]
-            check(segments, models, journal_retention=settings.journal_retention)
-        except DefinitionErrors as error:
-            raise UserError(
-                f"{source}:{change.line}: after this change the segments cannot run together:\n{error}"
-            ) from None

@@ -104,6 +104,72 @@ def test_definitions_come_into_force_when_the_clock_reaches_them(desk: Desk) -> 
     assert "1 changes of definitions lie after the clock's end" in told
 
 
+def put(day: int, kind: str, named: Any) -> str:
+    return json.dumps({"at": f"2026-01-{day:02}T12:00:00Z", kind: named})
+
+
+def test_a_paused_segment_stands_still_until_it_goes_on(desk: Desk) -> None:
+    desk.write("segments/lookers.yaml", LOOKERS)
+    events = desk.write(
+        "events.jsonl",
+        fact(1, "purchase", "2026-01-01T00:00:00Z", "c-1"),
+        fact(2, "product_view", "2026-01-03T00:00:00Z", "c-2"),
+        fact(3, "click", "2026-01-06T00:00:00Z"),
+    )
+    paused = (put(2, "pause", "lookers"), put(2, "pause", "default/buyers"))
+    changes = desk.write("changes.jsonl", *paused, put(4, "resume", "lookers"))
+    code, found, _ = desk.run("--events", events, "--definitions", changes, "--until", "2026-03-01T00:00:00Z")
+    assert code == 0
+    assert [(t["contact"], t["segment"], t["change"], t["cause"]["kind"], t["version"]) for t in found] == [
+        ("c-1", "buyers", "enter", "event", 1),  # and stays, paused, beyond its thirty days
+        ("c-2", "lookers", "enter", "definition", 3),
+    ]
+    assert found[1]["detected_at"] == "2026-01-04T12:00:00.000Z"
+
+
+def test_lines_of_one_instant_are_one_change_in_their_order(desk: Desk) -> None:
+    view = {"segment": "lookers", "when": {"did": {"event": "product_view"}}}
+    events = desk.write(
+        "events.jsonl",
+        fact(1, "product_view", "2026-01-01T00:00:00Z"),
+        fact(2, "purchase", "2026-01-01T00:00:00Z"),
+        fact(3, "click", "2026-01-06T00:00:00Z"),
+    )
+    lines = (
+        put(2, "apply", view), put(2, "delete", "lookers"),  # never seen
+        put(3, "pause", "buyers"), put(3, "resume", "buyers"),
+        put(4, "delete", "buyers"), put(4, "apply", {"segment": "buyers", "when": {"did": {"event": "refund"}}}),
+        put(5, "apply", view), put(5, "pause", "lookers"),
+    )  # fmt: skip
+    changes = desk.write("changes.jsonl", *lines)
+    code, found, told = desk.run("--events", events, "--definitions", changes)
+    assert code == 0, told
+    assert [(t["segment"], t["change"], t["detected_at"][:10]) for t in found] == [
+        ("buyers", "enter", "2025-12-31"),
+        ("buyers", "exit", "2026-01-04"),
+    ]
+
+
+def test_a_model_is_not_paused(desk: Desk) -> None:
+    cuts = {"recency": ["P1D", "P2D", "P3D", "P4D"], "frequency": [2, 3, 4, 5], "monetary": [1, 2, 3, 4]}
+    model = {"model": "shop", "event": "purchase", "amount": "amount", "cuts": cuts}
+    changes = desk.write("changes.jsonl", put(1, "apply", model), put(2, "pause", "model:shop"))
+    code, _, told = desk.run("--events", desk.write("events.jsonl"), "--definitions", changes)
+    assert code == 2
+    assert "changes.jsonl:2: default/model:shop is a model; pause the segments that score by it" in told
+
+
+def test_what_others_use_is_not_deleted(desk: Desk) -> None:
+    desk.write("segments/again.yaml", "segment: again\nwhen: {in_segment: buyers}\n")
+    changes = desk.write("changes.jsonl", put(1, "delete", "buyers"))
+    code, _, told = desk.run("--events", desk.write("events.jsonl"), "--definitions", changes)
+    assert code == 2
+    assert "changes.jsonl:1: after this change the segments cannot run together" in told
+    assert "unknown segment 'buyers'" in told
+    changes = desk.write("changes.jsonl", put(1, "delete", "buyers"), put(1, "delete", "again"))
+    assert desk.run("--events", desk.write("events.jsonl"), "--definitions", changes)[0] == 0
+
+
 def test_standard_input(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
     import sys
@@ -119,9 +185,15 @@ def test_standard_input(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("{", "changes.jsonl:1: not JSON"),
         ("[]", "not an object"),
-        ('{"at": "2026-01-01T00:00:00Z", "pause": "buyers"}', "pause is not supported by this version"),
-        ('{"at": "2026-01-01T00:00:00Z", "resume": "buyers"}', "resume is not supported by this version"),
-        ('{"at": "2026-01-01T00:00:00Z"}', "one of apply and delete"),
+        (
+            '{"at": "2026-01-01T00:00:00Z", "pause": "byers"}',
+            ".jsonl:1: there is no segment default/byers to pause",
+        ),
+        ('{"at": "2026-01-01T00:00:00Z", "resume": "byers"}', "Did you mean buyers?"),
+        ('{"at": "2026-01-01T00:00:00Z", "pause": "spot/buyers"}', "no segment spot/buyers to pause"),
+        ('{"at": "2026-01-01T00:00:00Z", "pause": 7}', "pause names a segment: id, or workspace/id."),
+        ('{"at": "2026-01-01T00:00:00Z", "pause": "a", "resume": "a"}', "one of apply, delete, pause and resume"),
+        ('{"at": "2026-01-01T00:00:00Z"}', "one of apply, delete, pause and resume"),
         ('{"at": "noon", "delete": "buyers"}', "changes.jsonl:1: at: "),
         ('{"at": 7, "delete": "buyers"}', "is not a text"),
         ('{"at": "2026-01-01T00:00:00Z", "delete": "nobody"}', "no segment default/nobody"),
