@@ -18,11 +18,12 @@ from engine.conditions.fact import Fact
 from engine.conditions.instants import DAY, MINUTE, SECOND, parse_instant
 from engine.definitions.document import Segment
 from engine.definitions.model import Definition, Model, canonical_form, is_model
+from engine.membership.dry_run import SAMPLE, DryRun, Outcome
 from engine.membership.explain import explain
 from engine.membership.explanation import Explanation, UnknownContact
 from engine.membership.facts import Rejected, read_fact
 from engine.membership.memory import MemoryContacts
-from engine.membership.moment import Known
+from engine.membership.moment import Known, copied
 from engine.membership.partition import Partition
 from engine.membership.placement import split_key, store_key
 from engine.membership.plan import Plan, compile_plan
@@ -84,6 +85,8 @@ class Replay:
         self.rejected: dict[str, int] = {}
         self.refusal: Rejected | None = None
         self.duplicates = 0
+        self.erased = 0
+        """Facts ignored, as their contact was erased at their instant or later."""
         self.late = 0
         self.facts = 0
 
@@ -124,27 +127,28 @@ class Replay:
         `deleted`, `paused` and `resumed` are keys: workspace, and the id of a segment, or to delete it of a model with
         `model:` before it. Raises KeyError for one that is not there, LookupError where a model is missing then.
         """
-        for key in deleted:
-            del self._active[key]
-            self._versions[key] += 1
-            self._paused.discard(key)
-        changed = [
-            each
-            for each in applied
-            if each.key not in self._active or canonical_form(self._active[each.key]) != canonical_form(each)
-        ]
-        for definition in changed:
-            self._versions[definition.key] = self._versions.get(definition.key, 0) + 1
-            self._active[definition.key] = definition
-        turned = 0
-        for key, pause in [*((key, True) for key in paused), *((key, False) for key in resumed)]:
-            if not isinstance(self._active[key], Segment):
-                raise KeyError(key)
-            if (key in self._paused) != pause:
-                (self._paused.add if pause else self._paused.discard)(key)
-                self._versions[key] += 1
-                turned += 1
-        return self._take_up() if changed or deleted or turned else []
+        return self._take_up() if self._put(applied, deleted, paused, resumed) else []
+
+    def dry_run(
+        self, applied: Sequence[Definition], deleted: Sequence[Key] = (), paused: Sequence[Key] = (),
+        resumed: Sequence[Key] = (), *, sample: int = SAMPLE,
+    ) -> Outcome:  # fmt: skip
+        """What `change` would publish now, counted; nothing is changed. Raises as it does."""
+        present = self.partition.plan
+        kept = dict(self._active), dict(self._versions), set(self._paused)
+        try:
+            edited = self._put(applied, deleted, paused, resumed)
+            candidate = self._plan()
+        finally:
+            self._active, self._versions, self._paused = kept
+        trial = DryRun(
+            present, candidate, edited, self.contacts, clock=self.partition.clock, dedup=self._dedup,
+            journal_retention=self.partition.journal_retention, sample=sample,
+        )  # fmt: skip
+        for key in sorted(self.contacts.contacts):
+            trial.look(key, copied(self.contacts.contacts[key]))
+        trial.place_pins()
+        return trial.outcome
 
     def pause(self, workspace: str, segment: str) -> list[Transition]:
         """Freeze a segment's rule: nobody enters, and only exclusion, erasure, gate and group take members out.
@@ -192,6 +196,32 @@ class Replay:
             names = [name for place, name in map(split_key, self.contacts.contacts) if place == workspace]
             raise UnknownContact(workspace, contact, get_close_matches(contact, names)) from None
 
+    def _put(
+        self, applied: Sequence[Definition], deleted: Sequence[Key], paused: Sequence[Key], resumed: Sequence[Key]
+    ) -> list[Key]:
+        """Note what is in force then; the keys of what differs."""
+        for key in deleted:
+            del self._active[key]
+            self._versions[key] += 1
+            self._paused.discard(key)
+        changed = [
+            each
+            for each in applied
+            if each.key not in self._active or canonical_form(self._active[each.key]) != canonical_form(each)
+        ]
+        for definition in changed:
+            self._versions[definition.key] = self._versions.get(definition.key, 0) + 1
+            self._active[definition.key] = definition
+        turned: list[Key] = []
+        for key, pause in [*((key, True) for key in paused), *((key, False) for key in resumed)]:
+            if not isinstance(self._active[key], Segment):
+                raise KeyError(key)
+            if (key in self._paused) != pause:
+                (self._paused.add if pause else self._paused.discard)(key)
+                self._versions[key] += 1
+                turned.append(key)
+        return [*deleted, *(each.key for each in changed), *turned]
+
     def _plan(self) -> Plan:
         gone = [key for key in self._versions if key not in self._active and not is_model(key)]
         retired = [(*key, self._versions[key]) for key in gone]
@@ -221,5 +251,6 @@ class Replay:
         self.contacts.commit(batch)
         self.facts += batch.facts
         self.duplicates += batch.duplicates
+        self.erased += batch.erased
         self.late += batch.late
         return batch.transitions
