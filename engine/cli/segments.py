@@ -19,6 +19,8 @@ PLACES: Final = {
     "history": Place("engine.cli.segments_reading", "history", "All versions of one definition."),
     "progress": Place("engine.cli.progress", "command", "How far the workers are with what is in force."),
     "restore": Place("engine.cli.segments_change", "restore", "Put an older version in force again."),
+    "pin": Place("engine.cli.pins", "pin", "Put contacts in by hand, or keep them out."),
+    "unpin": Place("engine.cli.pins", "unpin", "Leave contacts to the rule again."),
 }
 
 
