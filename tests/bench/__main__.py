@@ -2,6 +2,7 @@
 
 python -m tests.bench j10 --events 1000000      Kafka Streams and the engine on the same input, both checked
 python -m tests.bench profile --events 200000   where the engine's time goes
+python -m tests.bench fill --contacts 1000000   how long facts take while contacts are filled for a new definition
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ def main() -> int:
     profile = commands.add_parser("profile", help="where the engine's time goes on job J10")
     _input(profile, events=200_000)
     profile.add_argument("--top", type=int, default=25, help="how many functions to list")
+    fill = commands.add_parser("fill", help="how long facts take during a fill, and its rate")
+    fill.add_argument("--contacts", type=int, default=1_000_000)
+    fill.add_argument("--rate", type=float, default=200.0, help="facts a second")
     args = parser.parse_args()
+    if args.command == "fill":
+        from tests.bench import fill as filler
+
+        return filler.run(args.contacts, args.rate)
     job = Input(events=args.events, contacts=args.contacts or max(1, args.events // 10), seed=args.seed)
     if args.command == "profile":
         from tests.bench import profile as profiler

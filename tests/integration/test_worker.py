@@ -324,7 +324,8 @@ async def test_a_definition_that_comes_later_is_filled_from_the_journal_also_acr
 async def test_a_fill_that_is_interrupted_goes_on_and_publishes_once(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.worker.partition.FILL_KEYS", 3)
+    monkeypatch.setattr("engine.worker.filling.KEYS_FIRST", 3)
+    monkeypatch.setattr("engine.worker.filling.KEYS_MAX", 3)
     await scene.start()
     contacts = [f"c{n}" for n in range(40)]
     await scene.send(*(scene.event(c, at=NOON) for c in contacts))
@@ -334,7 +335,9 @@ async def test_a_fill_that_is_interrupted_goes_on_and_publishes_once(
     await scene.seen(5)
     await scene.kill()
     await scene.start()
-    assert brief(await scene.seen(40)) == sorted((c, "enter", 1) for c in contacts)
+    found = await scene.seen(40)
+    assert brief(found) == sorted((c, "enter", 1) for c in contacts)
+    assert {t["cause"]["kind"] for t in found} == {"backfill"}
 
 
 async def test_deadlines_follow_the_wall_within_the_grace_and_a_quarter_second(scene: Scene) -> None:
