@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from engine.conditions.contact import Contact
@@ -26,6 +26,10 @@ class Contacts(Protocol):
     def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:
         """The committed journal of the contact, in the order in which its facts were taken."""
 
+    def numbered(self, key: bytes, contact: Contact) -> Iterator[tuple[int, Fact]]:
+        """The same, read as it is asked for, each with its number among all facts that the contact ever had, from 0;
+        of those numbered below `contact.journal_gone` some may be missing."""
+
     def drop(self, key: bytes) -> None:
         """There is no such contact any more: it was erased."""
 
@@ -39,7 +43,7 @@ class Batch:
 
     __slots__ = (
         "contacts", "deadlines", "duplicates", "erased", "facts", "gone", "journal", "kept", "late", "marks",
-        "refused", "transitions", "unmet",
+        "refused", "shortened", "transitions", "unmet", "unplaced",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -56,6 +60,8 @@ class Batch:
         from number 0 on."""
         self.marks: dict[bytes, int] = {}
         """Erasures: digest of the contact, instant (ms)."""
+        self.shortened: set[bytes] = set()
+        """Contacts whose journal may be without its facts numbered below `journal_gone`."""
         self.facts = 0
         self.duplicates = 0
         self.late = 0
@@ -64,3 +70,6 @@ class Batch:
         """Facts that were not taken, as their contact was erased at their instant or later."""
         self.unmet = 0
         """Retractions that found no fact to undo: it has not come, or the journal no longer holds it."""
+        self.unplaced = 0
+        """Facts that came so late that the journal no longer holds what was before and after them: what goes by the
+        order of facts is without them."""

@@ -6,7 +6,7 @@ candidate up for it: the same partition code that `apply` makes run, over a copy
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 from typing import Final, TypeVar
@@ -234,6 +234,9 @@ class _Held:
 
     def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:
         return self._known.history(key, contact)
+
+    def numbered(self, key: bytes, contact: Contact) -> Iterator[tuple[int, Fact]]:
+        return self._known.numbered(key, contact)
 
     def drop(self, key: bytes) -> None:
         """Nobody is erased here."""

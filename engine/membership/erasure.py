@@ -19,6 +19,7 @@ from engine.conditions.contact import NO_AS_OF, SEQUENCE, Contact
 from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.membership.batch import Batch
+from engine.membership.facts import FACT_BYTES
 from engine.membership.ids import SeenIds
 from engine.membership.judge import judge
 from engine.membership.mending import History
@@ -71,6 +72,8 @@ def erase(
         return None
     kept = [_untold(fact, erasure) for fact in since]
     anew = Contact(plan=plan.fingerprint, erased_at=at)
+    if contact.journal_since > at:
+        anew.journal_since = contact.journal_since
     _take_anew(workspace, anew, kept, history.horizon, ids)
     anew.as_of = as_of
     chunks = batch.kept[key] = _chunks(kept)
@@ -108,6 +111,7 @@ def _take_anew(workspace: WorkspacePlan, contact: Contact, facts: Sequence[Fact]
         ids.is_new(fact, contact, history)  # it was
         history.facts.append(fact)
         contact.grown += len(fact.raw)
+        contact.journal_bytes += len(fact.raw) + FACT_BYTES
         take_fact(workspace, contact, fact, fact.at, fact.at, history, aside)
     contact.members = {}
     contact.as_of, contact.deadline = NO_AS_OF, NEVER

@@ -26,6 +26,8 @@ UNSUPPORTED = frozenset(("contact_merged",))
 """Types whose meaning this version can't keep: refused instead of half done."""
 ERASURE = "contact_erased"
 """Names nothing but the contact: whoever would erase a part, or for a time, must not erase all."""
+FACT_BYTES = 64
+"""What a journaled fact takes beside its properties, about."""
 DEAD = "*"
 """In front of the type, which has none itself: the journaled fact was retracted before it came."""
 

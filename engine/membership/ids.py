@@ -72,6 +72,17 @@ class SeenIds:
         """Nothing is remembered of the contact with this store key: it was erased."""
         self._remembered -= len(self._older.pop(key, ()))
 
+    def lose(self, key: bytes, facts: Iterable[Fact]) -> None:
+        """The contact's journal has let these facts go: their ids are known no more, but for the last few."""
+        older = self._older.get(key)
+        if older is None:
+            return
+        for fact in facts:
+            digest = id_digest(fact.id)
+            if older.get(digest) == (UNKNOWN_ARRIVAL if fact.arrival is None else fact.arrival):
+                del older[digest]
+                self._remembered -= 1
+
     def _is_within(self, arrival: int | None, first: int) -> bool:
         return arrival is None or first < 0 or arrival - first < self._dedup
 

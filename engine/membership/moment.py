@@ -7,7 +7,7 @@ Long work is done in slices: generators that yield between them, so that whoever
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -24,6 +24,7 @@ from engine.membership.placement import store_key
 from engine.membership.plan import Plan, WorkspacePlan
 from engine.membership.refunds import effective
 from engine.membership.transitions import Transition
+from engine.membership.unheld import horizon_of
 
 FOLDED_MAX: Final = 20_000
 """Facts that are taken anew only to find what a transition came from: a second of work or so."""
@@ -83,7 +84,7 @@ class Moment:
 def moment_of(known: Known, state: Contact, t: int) -> Slices[Moment]:
     """The contact at `t` (ms), from its `state` now."""
     key = store_key(known.workspace, known.contact)
-    horizon = known.clock - known.journal_retention  # what is older may be gone at any time
+    horizon = horizon_of(state, known.clock, known.journal_retention)  # what is older may be gone at any time
     kept = [fact for fact in known.history if fact.at > horizon]
     taken = [fact for fact in kept if fact.at <= t]
     is_past = t < state.as_of
@@ -134,6 +135,9 @@ class _Alone:
     def mark(self, digest: bytes) -> int:
         """What the journal holds came after whatever erasure there was."""
         return NEVER_ERASED
+
+    def numbered(self, key: bytes, contact: Contact) -> Iterator[tuple[int, Fact]]:
+        return enumerate(self._history)
 
     def commit(self, batch: Batch) -> list[Transition]:
         """Adds the batch's facts to the journal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 
 import msgspec
@@ -13,7 +13,7 @@ from engine.conditions.fact import Fact
 from engine.conditions.instants import NEVER
 from engine.membership.batch import Batch, Contacts
 from engine.membership.erasure import SAMPLE_KEY, digest_of, erase
-from engine.membership.facts import ERASURE, Rejected
+from engine.membership.facts import ERASURE, FACT_BYTES, Rejected
 from engine.membership.filled import Filled
 from engine.membership.ids import SeenIds
 from engine.membership.placement import split_key
@@ -31,6 +31,9 @@ NEW = Filled()
 TOO_LARGE = Rejected("contact_too_large", f"the contact's state has more than {CONTACT_SIZE_MAX} bytes")
 STALE_MAX = 10_000
 """Entries of moved deadlines that the heap may hold beside one for each contact, before it is made anew."""
+LET_GO = 10
+"""One in so many of a contact's facts is let go at once when its journal has too many: reading the oldest again costs
+each fact as much as if it were read twice."""
 NO_CLOCK = -1
 """The clock of a partition that has not seen anything."""
 
@@ -44,6 +47,9 @@ class Partition:
     `grace`, `dedup` and `journal_retention` are in milliseconds. `owns` tells whether a contact's store key belongs
     here; it is asked for pinned contacts that no fact has named.
 
+    `journal_facts` and `journal_bytes` are the most that is kept of a contact's facts; beyond it the first ones by the
+    order in which they were taken are let go.
+
     `filled` is what contacts that are not under `plan` yet were last wholly brought up to, and `changed_at` the clock
     at which `plan` was taken up; without them there is no such contact.
     """
@@ -51,7 +57,7 @@ class Partition:
     def __init__(
         self, plan: Plan, contacts: Contacts, *, clock: int = NO_CLOCK, grace: int, dedup: int, journal_retention: int,
         owns: Callable[[bytes], bool] | None = None, filled: Filled | None = None, changed_at: int | None = None,
-        erasure_key: bytes = SAMPLE_KEY,
+        erasure_key: bytes = SAMPLE_KEY, journal_facts: int = NEVER, journal_bytes: int = NEVER,
     ) -> None:  # fmt: skip
         self.plan = plan
         self.filled = Filled.of(plan) if filled is None else filled
@@ -61,6 +67,7 @@ class Partition:
         self.contacts = contacts
         self._grace = grace
         self.journal_retention = journal_retention
+        self._journal_facts, self._journal_bytes = journal_facts, journal_bytes
         self._owns = owns
         self._erasure_key = erasure_key
         self._ids = SeenIds(dedup)
@@ -90,6 +97,7 @@ class Partition:
         plan, contacts, batch, grace = self.plan, self.contacts, self.batch, self._grace
         fingerprint = plan.fingerprint
         is_new = self._ids.is_new
+        most_facts, most_bytes = self._journal_facts, self._journal_bytes
         for fact in facts:
             clock = old_clock = self.clock
             if fact.at - grace > clock:
@@ -132,6 +140,10 @@ class Partition:
             batch.facts += 1
             if fact.at < contact.as_of or fact.at < old_clock:
                 batch.late += 1
+                batch.unplaced += fact.at <= history.horizon and fact.at < contact.as_of
+            if contact.facts - contact.journal_gone >= most_facts or contact.journal_bytes >= most_bytes:
+                self._shorten(key, contact)
+            contact.journal_bytes += fact.size + FACT_BYTES
             if key in batch.journal:
                 batch.journal[key].append(fact)
             else:
@@ -252,6 +264,45 @@ class Partition:
         take_up_plan(self.plan, self.filled, contact, key, at, self.clock, history, batch)
         batch.contacts[key] = contact
 
+    def _shorten(self, key: bytes, contact: Contact) -> None:
+        """Let go of the oldest facts of a contact whose journal has too many, or too large ones."""
+        gone, held, most = contact.journal_gone, contact.journal_bytes, NEVER
+        first = contact.facts - self._journal_facts + max(1, self._journal_facts // LET_GO)
+        numbered: Iterable[tuple[int, Fact]] = self._numbered(key, contact)
+        if held >= self._journal_bytes:
+            # Counted anew: what the retention has taken was never counted off.
+            numbered, horizon = list(numbered), self.clock - self.journal_retention
+            held = sum(len(fact.raw) + FACT_BYTES for number, fact in numbered if number >= gone and fact.at > horizon)
+            if held >= self._journal_bytes:
+                most = self._journal_bytes - self._journal_bytes // LET_GO
+        left: list[Fact] = []
+        for number, fact in numbered:
+            if number < gone:
+                continue
+            if number >= first and held <= most:
+                break
+            left.append(fact)
+            held -= len(fact.raw) + FACT_BYTES
+            gone = number + 1
+            contact.journal_since = max(contact.journal_since, fact.at)
+        contact.journal_gone = max(gone, min(first, contact.facts))
+        contact.journal_bytes = max(held, 0)
+        self._ids.lose(key, left)
+        self.batch.shortened.add(key)
+
+    def _numbered(self, key: bytes, contact: Contact) -> Iterator[tuple[int, Fact]]:
+        """The contact's facts so far in the order in which they were taken, each with its number among all it had."""
+        batch = self.batch
+        number = 0
+        if key in batch.gone:
+            for chunk in batch.kept.get(key, ()):
+                yield from enumerate(chunk, number)
+                number += len(chunk)
+        else:
+            yield from self.contacts.numbered(key, contact)
+        new = batch.journal.get(key, ())
+        yield from enumerate(new, contact.facts - len(new))
+
     def place_pins(self) -> None:
         """Make contacts known, as of the clock, that a segment includes by name and no fact has named yet.
 
@@ -298,7 +349,7 @@ class _History:
     @property
     def horizon(self) -> int:
         at = self._partition.clock if self._at is None else self._at
-        return at - self._partition.journal_retention
+        return max(at - self._partition.journal_retention, self._contact.journal_since)
 
     def everything(self) -> list[Fact]:
         """With those that the journal is about to forget."""
@@ -307,7 +358,10 @@ class _History:
             committed: Sequence[Fact] = [fact for chunk in batch.kept.get(key, ()) for fact in chunk]
         else:
             committed = partition.contacts.history(key, self._contact)
-        return [*committed, *batch.journal.get(key, ())]
+        facts = [*committed, *batch.journal.get(key, ())]
+        if self._contact.journal_gone:  # of what was let go some may still be there
+            return facts[-max(self._contact.facts - self._contact.journal_gone, 1) :]
+        return facts
 
     def __call__(self) -> list[Fact]:
         horizon = self.horizon

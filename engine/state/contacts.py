@@ -10,7 +10,7 @@ never leaves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Final
 
 from engine.conditions.contact import NEVER_ERASED, Contact
@@ -141,6 +141,19 @@ class StoredContacts:
     def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:
         """The committed facts of a contact's journal, in the order in which they were taken."""
         return self._store.history(key) if contact.journal_next else ()
+
+    def numbered(self, key: bytes, contact: Contact) -> Iterator[tuple[int, Fact]]:
+        """The same, read as it is asked for, each with its number among all the contact's facts."""
+        return self._store.numbered(key)
+
+    def let_go(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Keys of the journal's chunks of which these contacts, all in memory, have let every fact go."""
+        passed: list[bytes] = []
+        for key in keys:
+            contact = self.get(key)
+            if contact is not None and contact.journal_gone:
+                passed += self._store.chunks_before(key, contact.journal_gone)
+        return passed
 
     def sample(self, total: int, count: int) -> None:
         """Tells the encoded length of `count` states, `total` bytes together."""

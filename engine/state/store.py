@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -27,12 +28,14 @@ from rocksdict import (
 )
 
 from engine.conditions.fact import Fact
-from engine.state.codec import Header, UnknownVersion, decode_chunk, decode_header, newest_of_chunk
+from engine.state.codec import Header, UnknownVersion, decode_chunk, decode_header, newest_of_chunk, span_of_chunk
 from engine.state.readings import Reading, Readings
 
 META_VERSION: Final = 1
 WRITE_BUFFER_BYTES: Final = 16 << 20
 """Memory of one column family before it is flushed: what a restore after a crash reads again, a second or so."""
+JOURNAL_BLOCK_BYTES: Final = 16 << 10
+"""What is packed together, and unpacked to read one chunk."""
 BLOOM_BITS: Final = 10
 """One lookup in a hundred of an unknown contact reads the disk."""
 _META_KEY: Final = b"meta"
@@ -91,7 +94,7 @@ class Store:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._db = Rdict(str(path), _database(), column_families={n: _family() for n in _FAMILIES})
+            self._db = Rdict(str(path), _database(), column_families={n: _family(n) for n in _FAMILIES})
         except Exception as error:
             raise _opening(path, error) from error
         self._states = self._db.get_column_family(_STATES)
@@ -199,16 +202,43 @@ class Store:
 
     def history(self, key: bytes) -> list[Fact]:
         """The journaled facts of a contact, in the order in which they were taken."""
-        prefix = journal_prefix(key)
         facts: list[Fact] = []
+        for _, chunk in self._chunks(key):
+            facts += decode_chunk(chunk, key)
+        return facts
+
+    def numbered(self, key: bytes) -> Iterator[tuple[int, Fact]]:
+        """The same, read as it is asked for, each with its number among all facts that the contact ever had, from 0."""
+        for before, _, _, chunk in self._spans(key):
+            yield from enumerate(decode_chunk(chunk, key), before)
+
+    def chunks_before(self, key: bytes, number: int) -> list[bytes]:
+        """Journal keys of the contact's chunks with no fact of this number or a greater one."""
+        passed = takewhile(lambda span: span[0] + span[1] <= number, self._spans(key))
+        return [place for _, _, place, _ in passed]
+
+    def _spans(self, key: bytes) -> Iterator[tuple[int, int, bytes, bytes]]:
+        """Of each of the contact's chunks how many facts came before it, how many it holds, its journal key, its
+        bytes."""
+        end = 0
+        for place, chunk in self._chunks(key):
+            before, count = span_of_chunk(chunk)
+            if before is None:  # of format 1: none before it is missing, unless the retention took it
+                before = end
+            end = before + count
+            yield before, count, place, chunk
+
+    def _chunks(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Journal key and bytes of each of the contact's chunks, in their order."""
+        prefix = journal_prefix(key)
         each = self._journal.iter()
         each.seek(prefix)
         while each.valid():
-            if not each.key().startswith(prefix):
+            place = each.key()
+            if not place.startswith(prefix):
                 break
-            facts += decode_chunk(each.value(), key)
+            yield place[2:], each.value()
             each.next()
-        return facts
 
     def sweep(self, after: bytes, oldest: int, count: int) -> tuple[bytes, int]:
         """Looks at `count` journal chunks behind the place `after`, removes those with no fact at `oldest` (ms)
@@ -325,11 +355,17 @@ def _database() -> Options:
     return options
 
 
-def _family() -> Options:
+def _family(name: str) -> Options:
+    """The journal is written once and seldom read, in rows of a contact that are much alike: packed it takes a quarter.
+    States are rewritten all the time, and half of them is digests: they are left as they are."""
     options = Options(raw_mode=True)
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
     options.set_compression_type(DBCompressionType.none())
     table = BlockBasedOptions()
+    if name == _JOURNAL:
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_bottommost_compression_type(DBCompressionType.zstd())
+        table.set_block_size(JOURNAL_BLOCK_BYTES)
     table.set_block_cache(_cache)
     table.set_bloom_filter(BLOOM_BITS, False)
     options.set_block_based_table_factory(table)

@@ -263,6 +263,8 @@ class PartitionLoop:
             journal_retention=settings.journal_retention,
             owns=owns,
             erasure_key=self._identity,
+            journal_facts=settings.journal_facts,
+            journal_bytes=settings.journal_bytes,
             filled=decode_filled(filled) if (filled := self.store.more(FILLED)) else NEW,
             changed_at=self._position.changed_at if self._position.plan == plan.fingerprint else self._position.clock,
         )
@@ -434,6 +436,8 @@ class PartitionLoop:
         )
         if just_filled:
             changes.more[FILLED] = encode_filled(Filled.of(plan))
+        if batch.shortened:
+            changes.gone_chunks += contacts.let_go(batch.shortened - batch.gone.keys())
         identity = None if self._meta.identity else self._identity
         moved = {topic: offset for topic, offset in offsets.items() if self._told.get(topic) != offset}
         try:

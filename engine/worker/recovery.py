@@ -7,7 +7,7 @@ that the failed attempt changed in memory was thrown away before.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -25,7 +25,7 @@ STOPS: Final = (StoreError, UnknownVersion, MemoryError)
 """No fact's or contact's fault: the worker must stop for these, and nothing be left out."""
 
 T = TypeVar("T")
-_COUNTS = ("facts", "duplicates", "late", "deadlines", "unmet", "erased")
+_COUNTS = ("facts", "duplicates", "late", "deadlines", "unmet", "unplaced", "erased")
 
 
 @dataclass(slots=True)
@@ -62,6 +62,9 @@ class WatchedContacts:
 
     def history(self, key: bytes, contact: Contact) -> Sequence[Fact]:
         return self._contacts.history(key, contact)
+
+    def numbered(self, key: bytes, contact: Contact) -> Iterator[tuple[int, Fact]]:
+        return self._contacts.numbered(key, contact)
 
     def drop(self, key: bytes) -> None:
         self._contacts.drop(key)

@@ -155,6 +155,8 @@ class Settings(BaseModel):
     journal_retention: Millis = _span(
         400 * DAY, DAY, 3660 * DAY, "how long a contact's facts are kept, by their instants"
     )
+    journal_facts: int = _number(50_000, 1_000, 10_000_000, "facts kept of a contact, the last that were taken")
+    journal_bytes: int = _number(64 * MIB, MIB, 1 << 32, "bytes of facts kept of a contact, before they are packed")
 
     http_host: Annotated[str, _matches(_HOST, "a host")] = _text(
         "127.0.0.1", "address that the HTTP interface listens on", "a host name or an address"
