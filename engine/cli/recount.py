@@ -205,6 +205,8 @@ def _say(result: Result) -> None:
     for line, reason in result.rejected[:10]:
         print(f"record {line} is no fact: {reason}", file=sys.stderr)
     rejected = f"{len(result.rejected)} rejected, {result.duplicates} duplicates"
+    if result.erased:
+        rejected += f", {result.erased} of erased contacts ignored"
     members = sum(map(len, result.members.values()))
     print(
         f"{result.facts} facts ({rejected}), {len(result.transitions)} transitions, {members} members of "

@@ -35,7 +35,7 @@ def compare(
         ours, theirs = _by_contact(result.transitions), _by_contact(published)
         skipped = result.late_contacts | set(only_members) | _later_defined(published)
         for who in sorted(ours.keys() | theirs.keys()):
-            differences.extend(_alternation(who, theirs.get(who, [])))
+            differences.extend(_alternation(who, theirs.get(who, []), who in result.erased_contacts))
             if who not in skipped:
                 differences.extend(_order(who, ours.get(who, []), theirs.get(who, [])))
         differences.extend(_membership(result.members, members_after(published), "the engine's transitions"))
@@ -76,12 +76,15 @@ def _kind_of_cause(transition: Mapping[str, Any]) -> str | None:
     return cause.get("kind") if isinstance(cause, Mapping) else cause
 
 
-def _alternation(who: Who, lines: list[Line]) -> list[str]:
-    """Enter and exit alternate and sequences have no gap, whatever the facts were."""
+def _alternation(who: Who, lines: list[Line], erased: bool) -> list[str]:
+    """Enter and exit alternate and sequences have no gap, whatever the facts were; of an erased contact they may begin
+    anew after any exit."""
     differences, last = [], dict[str, int]()
     for line in lines:
         segment, change, sequence, _ = line
         expected = last.get(segment, 0) + 1
+        if erased and sequence == 1 and expected % 2:
+            expected = 1
         if sequence != expected or change != ("enter" if sequence % 2 else "exit"):
             differences.append(
                 f"{_name(who)}: the engine has {_words(line)}, after sequence {expected - 1} of that segment"

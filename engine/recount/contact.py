@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import heapq
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from engine.recount.facts import Fact
+from engine.recount.facts import ERASURE, Fact
 from engine.recount.instants import BEGINNING, NEVER
 from engine.recount.past import LIST_TYPES, Past, consent_of
 from engine.recount.plan import Plan
@@ -31,6 +31,7 @@ class Walk:
         self, plan: Plan, workspace: str, contact: str, transitions: list[dict[str, Any]], thorough: bool
     ) -> None:
         self.late = False
+        self.erased_at = BEGINNING
         self.members: dict[str, int] = {}  # segment → sequence of its last transition; an odd one is an enter
         self._plan, self._workspace, self._contact = plan, workspace, contact
         self._transitions, self._thorough = transitions, thorough
@@ -47,7 +48,10 @@ class Walk:
         self._answers: dict[tuple[bool, ...], dict[str, bool]] = {}
 
     def is_duplicate(self, fact: Fact, dedup: int) -> bool:
-        """Whether a fact with this id was taken less than `dedup` ms of arrival before; remembers it if not."""
+        """Whether a fact with this id was taken less than `dedup` ms of arrival before; remembers it if not. An erasure
+        is one too where a later one was taken."""
+        if fact.type == ERASURE and fact.at <= self.erased_at:
+            return True
         if fact.id in self._ids:
             first = self._ids[fact.id]
             if first is None or fact.arrival is None or fact.arrival < first + dedup:
@@ -100,6 +104,33 @@ class Walk:
         elif changed:
             self._judge(at, fact)
         self._as_of = at
+
+    def erase(self, erasure: Fact, clock: int) -> None:
+        """Takes an erasure: the contact leaves, and is new by the facts after it that were taken before it."""
+        self.pass_time(clock)
+        if erasure.at >= self._as_of:
+            self.pass_time(erasure.at)
+        self.late = self.late or erasure.at < max(self._as_of, clock)
+        at = max(erasure.at, self._as_of)
+        self._publish(at, erasure, [name for name in self._plan.order if self.members.get(name, 0) % 2])
+        kept = self._past.since(erasure.at)
+        self.erased_at, self.members = erasure.at, {}
+        self._past, self._ids, self._answers = Past(self._workspace, self._contact), {}, {}
+        self._leaves = self._plan.leaves(None)
+        self._as_of = self._looked = BEGINNING
+        self._verdicts, self._chosen = [False] * len(self._leaves), []
+        self._agenda, self._turns = [], {}
+        for fact in kept:
+            self._past.take(fact)
+            self._ids[fact.id] = fact.arrival
+        if self._past.facts:
+            self._leaves = self._plan.leaves(self._past.zone)
+            self._chosen = [leaf.choose(self._past) for leaf in self._leaves]
+            self._plan_anew(at)
+            self._look(at, range(len(self._leaves)))
+            self._judge(at, erasure)
+        if kept:
+            self._as_of = at
 
     def _due(self, t: int) -> Iterable[int]:
         if self._thorough:
@@ -157,7 +188,11 @@ class Walk:
         now_in = {name for name, sequence in self.members.items() if sequence % 2}
         exits = [name for name in self._plan.order if name in now_in and not answers[name]]
         enters = [name for name in self._plan.order if name not in now_in and answers[name]]
-        for name in exits + enters:
+        self._publish(t, fact, exits, enters)
+        return bool(exits or enters)
+
+    def _publish(self, t: int, fact: Fact | None, exits: Sequence[str], enters: Sequence[str] = ()) -> None:
+        for name in (*exits, *enters):
             self.members[name] = self.members.get(name, 0) + 1
             change = "enter" if self.members[name] % 2 else "exit"
             self._transitions.append(
@@ -171,12 +206,13 @@ class Walk:
                     "cause": _cause(change, fact),
                 }
             )
-        return bool(exits or enters)
 
 
 def _cause(change: str, fact: Fact | None) -> str:
     if fact is None:
         return CLOCK
+    if fact.type == ERASURE:
+        return "erase"
     if change == "exit" and consent_of(fact) is False:
         return "opt_out"
     return "list" if fact.type in LIST_TYPES else "event"

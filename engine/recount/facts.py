@@ -15,7 +15,8 @@ _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d
 """RFC 3339. A fact's `at` is no looser, unlike dates in attributes: it would count at an instant that nobody named."""
 
 MAX_BYTES = 262_144  # the engine's default for one event
-_UNSUPPORTED = ("contact_merged", "contact_erased")
+_UNSUPPORTED = ("contact_merged",)
+ERASURE = "contact_erased"
 _MASK = 0xFFFFFFFF
 
 
@@ -60,6 +61,8 @@ def read_fact(record: bytes | Mapping[str, Any], line: int, skew: int, max_bytes
         raise Refused("bad_properties")
     if kind in _UNSUPPORTED:
         raise Refused("unsupported")
+    if kind == ERASURE and properties:
+        raise Refused("bad_properties")
     at = _instant(fields, "at", "no_time")
     arrival = None if fields.get("arrives") is None else _instant(fields, "arrives", "no_time")
     if arrival is not None:

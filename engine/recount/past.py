@@ -56,6 +56,10 @@ class Past:
         self._lines_of.setdefault(fact.id, []).append(fact.line)
         return anew
 
+    def since(self, at: int) -> list[Fact]:
+        """What was taken with an instant after `at` (ms), retracted or not, in the order in which it came."""
+        return [fact for fact in self._taken if fact.at > at]
+
     def _retract(self, retraction: Fact) -> bool:
         """Facts taken before are gone, whatever their `at`; retractions themselves stay."""
         named = retraction.properties.get("id")

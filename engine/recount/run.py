@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.recount.contact import Walk
-from engine.recount.facts import MAX_BYTES, Refused, partition_of, read_fact, wire_key
+from engine.recount.facts import ERASURE, MAX_BYTES, Refused, partition_of, read_fact, wire_key
 from engine.recount.instants import BEGINNING, DAY_MS
 from engine.recount.plan import Plan
 
@@ -19,6 +19,7 @@ class Result:
     transitions: dicts of workspace, segment, contact, change, sequence, at (ms), cause; in order for each contact
     members: for every segment, also an empty one, its members at the end
     late_contacts: those with a fact that was before the contact's as-of, or before its partition's clock, when taken
+    erased_contacts: those that were erased, perhaps to be new since; erased: facts ignored because of it
     rejected: (line counted from 1, reason) of every record that is no fact
     clocks: where the clock of each partition (0 if there is but one) stood at the end, ms
     """
@@ -26,8 +27,10 @@ class Result:
     transitions: list[dict[str, Any]] = field(default_factory=list)
     members: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     late_contacts: set[tuple[str, str]] = field(default_factory=set)
+    erased_contacts: set[tuple[str, str]] = field(default_factory=set)
     rejected: list[tuple[int, str]] = field(default_factory=list)
     duplicates: int = 0
+    erased: int = 0
     facts: int = 0
     clocks: dict[int, int] = field(default_factory=dict)
 
@@ -78,11 +81,18 @@ def recount(
         clock = result.clocks.get(places[who], BEGINNING)
         if clock_follows_arrival and fact.arrival is not None:
             clock = max(clock, fact.arrival)
-        if walks[who].is_duplicate(fact, dedup):
+        walk = walks[who]
+        if fact.type != ERASURE and fact.at <= walk.erased_at:
+            result.erased += 1
+        elif walk.is_duplicate(fact, dedup):
             result.duplicates += 1
         else:
             result.facts += 1
-            walks[who].take(fact, clock)
+            if fact.type == ERASURE:
+                result.erased_contacts.add(who)
+                walk.erase(fact, clock)
+            else:
+                walk.take(fact, clock)
         result.clocks[places[who]] = max(clock, fact.at - grace)
     if until is not None:
         result.clocks = {place: max(clock, until) for place, clock in result.clocks.items()}

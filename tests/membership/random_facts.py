@@ -163,15 +163,25 @@ def lines(
     contacts: tuple[str, ...] = CONTACTS,
     most: int = 14,
     favoured: tuple[str, ...] = (),
+    erasing: bool = False,
 ) -> list[bytes]:
     """Facts as JSON lines in arrival order: by `at`, or in any order; sometimes each with its arrival.
 
-    `favoured`: types that come more often.
+    `favoured`: types that come more often. `erasing`: contacts are erased now and then, and facts of before come again.
     """
     found = [fact(choices, contacts, favoured) for _ in range(between(choices, 1, most))]
+    if erasing:
+        for event in found:
+            if chance(choices, 6):
+                event.update(type="contact_erased", properties={})
     if in_order:
         found.sort(key=lambda event: event["offset"])
-    return written(found, START if chance(choices, 4) else None)
+    lines = written(found, START if chance(choices, 4) else None)
+    if erasing:
+        for _ in range(choices.below(4)):
+            again = choices.below(len(lines))
+            lines.insert(between(choices, again + 1, len(lines)), lines[again])
+    return lines
 
 
 def written(found: list[Json], arrivals_from: int | None) -> list[bytes]:

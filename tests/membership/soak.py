@@ -54,7 +54,7 @@ def example(seed: str, number: int) -> Example:
     kinds = tuple(KINDS)
     if number % 3 < 2:
         found = segments(choices, 4, kinds)
-        facts = lines(choices, number % 3 == 0, most=one(choices, FACTS_MOST), favoured=types_for(found))
+        facts = lines(choices, number % 3 == 0, most=one(choices, FACTS_MOST), favoured=types_for(found), erasing=True)
         return Example(tuple(found), tuple(facts), choices.below(91))
     kind = one(choices, (None, *KINDS))
     when = rule(choices, [], kinds) if kind is None else {kind: KINDS[kind](choices)}

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.membership import random_conditions, random_facts
-from tests.membership.choices import strategy_of
+from tests.membership.choices import Choices, strategy_of
 from tests.membership.random_conditions import KINDS, MODELS, USUAL, WINDOWS
 from tests.membership.random_facts import CONTACTS, START
 
@@ -21,6 +21,10 @@ def segment_sets(most: int = 4, kinds: tuple[str, ...] = USUAL) -> st.SearchStra
     return strategy_of(random_conditions.segments, most, kinds)
 
 
-def fact_lines(in_order: bool) -> st.SearchStrategy[list[bytes]]:
-    """Facts as JSON lines in arrival order: by `at`, or in any order."""
-    return strategy_of(random_facts.lines, in_order)
+def fact_lines(in_order: bool, erasing: bool = False) -> st.SearchStrategy[list[bytes]]:
+    """Facts as JSON lines in arrival order: by `at`, or in any order; with erasures, and facts that come again."""
+
+    def drawn(choices: Choices) -> list[bytes]:
+        return random_facts.lines(choices, in_order, erasing=erasing)
+
+    return strategy_of(drawn)

@@ -25,7 +25,7 @@ any_segments = segment_sets(kinds=tuple(KINDS))
 
 
 @SETTINGS
-@given(any_segments, fact_lines(in_order=True), st.integers(0, 90))
+@given(any_segments, fact_lines(in_order=True, erasing=True), st.integers(0, 90))
 def test_facts_in_order_give_the_recounted_transitions(
     found: list[dict[str, Any]], lines: list[bytes], days: int
 ) -> None:
@@ -33,7 +33,7 @@ def test_facts_in_order_give_the_recounted_transitions(
 
 
 @SETTINGS
-@given(any_segments, fact_lines(in_order=False), st.integers(0, 90))
+@given(any_segments, fact_lines(in_order=False, erasing=True), st.integers(0, 90))
 def test_late_facts_give_the_recounted_transitions(found: list[dict[str, Any]], lines: list[bytes], days: int) -> None:
     hold_transitions(documents(found), lines, START + days * DAY)
 

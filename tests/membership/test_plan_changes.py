@@ -333,7 +333,7 @@ def test_what_follows_from_an_edit_elsewhere_is_no_backfill() -> None:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@examples(segment_sets(), fact_lines(in_order=False), st.integers(0, 90), st.integers(0, 14))
+@examples(segment_sets(), fact_lines(in_order=False, erasing=True), st.integers(0, 90), st.integers(0, 14))
 def test_applied_after_its_facts_it_has_the_same_members(
     found: list[dict[str, Any]], lines: list[bytes], days: int, applied: int
 ) -> None:

@@ -230,7 +230,7 @@ GOOD = {"type": "click", "contact": "c-1", "at": "2026-01-01T00:00:00Z"}
         ({**GOOD, "properties": [1]}, "bad_properties"),
         ({**GOOD, "workspace": "a/b"}, "bad_workspace"),
         ({**GOOD, "id": 5}, "bad_id"),
-        ({**GOOD, "type": "contact_erased"}, "unsupported"),
+        ({**GOOD, "type": "contact_erased", "properties": {"attribute": "city"}}, "bad_properties"),
         (b'{"type": "click", "properties": {"amount": NaN}}', "bad_json"),
         (b'"' + b"x" * 300_000 + b'"', "oversize"),
     ],
