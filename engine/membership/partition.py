@@ -69,7 +69,7 @@ class Partition:
         self.journal_retention = journal_retention
         self._journal_facts, self._journal_bytes = journal_facts, journal_bytes
         self._owns = owns
-        self._erasure_key = erasure_key
+        self.erasure_key = erasure_key
         self._ids = SeenIds(dedup)
         self._due: list[tuple[int, bytes]] = []
         self._armed: dict[bytes, int] = {}
@@ -112,7 +112,7 @@ class Partition:
                     continue
                 if fact.type == ERASURE:
                     batch.facts += 1
-                    batch.marks[digest_of(key, self._erasure_key)] = fact.at
+                    batch.marks[digest_of(key, self.erasure_key)] = fact.at
                     continue
                 contact = Contact(plan=fingerprint, erased_at=erased_at)
                 contacts.put(key, contact)
@@ -215,7 +215,7 @@ class Partition:
 
     def _erased_at(self, key: bytes) -> int:
         """When a contact that is not known was erased, NEVER_ERASED if it was not."""
-        digest = digest_of(key, self._erasure_key)
+        digest = digest_of(key, self.erasure_key)
         found = self.batch.marks.get(digest)
         return self.contacts.mark(digest) if found is None else found
 
@@ -240,7 +240,7 @@ class Partition:
         if fact.at < contact.as_of or fact.at < old_clock:
             batch.late += 1
         anew = erase(self.plan, contact, fact, clock, old_clock, history, self._ids, batch)
-        batch.marks[digest_of(key, self._erasure_key)] = fact.at
+        batch.marks[digest_of(key, self.erasure_key)] = fact.at
         batch.gone[key] = max(contact.journal_next, batch.gone.get(key, 0))
         batch.contacts.pop(key, None)
         batch.journal.pop(key, None)
