@@ -71,15 +71,20 @@ def reader(settings: Settings, name: str, *, bytes_max: int = REQUEST_BYTES_MAX)
     )
 
 
-def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafkaProducer:
-    """A producer that commits in transactions; starting it ends what an earlier owner of the id left open."""
+def transactional_producer(
+    settings: Settings, transactional_id: str, *, batch_bytes: int = REQUEST_BYTES_MAX - 65_536
+) -> AIOKafkaProducer:
+    """A producer that commits in transactions; starting it ends what an earlier owner of the id left open.
+
+    `batch_bytes` must be below the `max.message.bytes` of what it writes to.
+    """
     return AIOKafkaProducer(
         bootstrap_servers=settings.brokers,
         client_id=transactional_id,
         transactional_id=transactional_id,
         transaction_timeout_ms=settings.transaction_timeout,
         request_timeout_ms=settings.request_timeout,
-        max_batch_size=REQUEST_BYTES_MAX - 65_536,
+        max_batch_size=batch_bytes,
         max_request_size=REQUEST_BYTES_MAX,
     )
 

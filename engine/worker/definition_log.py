@@ -52,6 +52,8 @@ __all__ = [
 TRANSACTIONAL_ID: Final = "segment-engine-definitions"
 """One for all: the topic is one for all groups, and whoever changes it last fences the others."""
 POLL_MS: Final = 500
+RECORD_BYTES_MAX: Final = topics.DEFINITIONS.max_message_bytes - 65_536
+"""Of one record, and of a batch of several: what the topics take, less room for what frames it."""
 HISTORY_KEPT: Final = 1_000
 """Versions of one definition that are held while its history is read, the newest; the topic keeps them all."""
 
@@ -186,12 +188,20 @@ async def _make_topics(settings: Settings, segments: Sequence[Segment]) -> None:
 
 async def _write(producer: AIOKafkaProducer, records: Sequence[Record]) -> dict[Key, int]:
     """All records onto both topics in one transaction; their offsets in `segments.definitions`."""
+    values = [orjson.dumps(msgspec.to_builtins(record)) for record in records]
+    for record, value in zip(records, values, strict=True):
+        if len(value) > RECORD_BYTES_MAX:
+            raise DefinitionLogError(
+                f"{called(record.key)} has {len(value):,} bytes in canonical form; at most {RECORD_BYTES_MAX:,} are "
+                "allowed, and nothing was changed. Split it into several segments (in_segment), or put long lists of "
+                "contacts on a list (in_list)."
+            )
     sent: dict[Key, Any] = {}
     others = []
     try:
         async with producer.transaction():
-            for record in records:
-                key, value = f"{record.workspace}/{record.segment}".encode(), orjson.dumps(msgspec.to_builtins(record))
+            for record, value in zip(records, values, strict=True):
+                key = f"{record.workspace}/{record.segment}".encode()
                 sent[record.key] = await producer.send(topics.DEFINITIONS.name, value, key, partition=0)
                 others.append(await producer.send(topics.HISTORY.name, value, key, partition=0))
             await asyncio.gather(*sent.values(), *others)
@@ -312,7 +322,7 @@ async def _reading(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 @asynccontextmanager
 async def _changing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    producer = transactional_producer(settings, TRANSACTIONAL_ID)
+    producer = transactional_producer(settings, TRANSACTIONAL_ID, batch_bytes=RECORD_BYTES_MAX)
     try:
         await producer.start()
         yield producer

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,8 @@ from engine.worker.settings import Settings
 log = logging.getLogger(__name__)
 
 POLL_MS: Final = 500
+FOLLOW_MS: Final = 20
+"""Between two looks for the rest of a change that is committed: its records come in one fetch or a few."""
 START_SECONDS: Final = 60.0
 """Longest time to read all definitions at start: ten thousand of them take a second or two."""
 
@@ -70,15 +73,9 @@ class Definitions:
     async def start(self) -> None:
         """Reads everything there is and compiles it. Raises KafkaError, TimeoutError, DefinitionsUnusable."""
         await self._reader.start()
-        end = (await self._reader.end_offsets([self._tp]))[self._tp]
         self._reader.assign([self._tp])
         await self._reader.seek_to_beginning(self._tp)
-        until = time.monotonic() + START_SECONDS
-        while await self._reader.position(self._tp) < end:
-            if time.monotonic() > until:
-                raise TimeoutError(f"the definitions were not read within {START_SECONDS:.0f} s")
-            for records in (await self._reader.getmany(self._tp, timeout_ms=POLL_MS)).values():
-                self._take(records)
+        await self._read_to_end()
         self._compile()
         if self.problem:  # there is no plan before: running without it would let every member leave
             raise DefinitionsUnusable(
@@ -93,10 +90,8 @@ class Definitions:
             found = await self._reader.getmany(self._tp, timeout_ms=POLL_MS)
             if not found:
                 continue
-            # One change may be many records: what follows at once belongs to it.
-            while more := await self._reader.getmany(self._tp, timeout_ms=20):
-                found[self._tp] += more[self._tp]
             self._take(found[self._tp])
+            await self._read_to_end()
             before = self.plan
             self._compile()
             if self.plan is not before:
@@ -105,6 +100,18 @@ class Definitions:
 
     async def stop(self) -> None:
         await close_quietly(self._reader)
+
+    async def _read_to_end(self) -> None:
+        """Takes all that is committed. A change is one transaction, so at its end none is half read.
+
+        Raises TimeoutError after START_SECONDS.
+        """
+        until = time.monotonic() + START_SECONDS
+        while await self._reader.position(self._tp) < (await self._reader.end_offsets([self._tp]))[self._tp]:
+            if time.monotonic() > until:
+                raise TimeoutError(f"the definitions were not read within {START_SECONDS:.0f} s")
+            for records in (await self._reader.getmany(self._tp, timeout_ms=FOLLOW_MS)).values():
+                self._take(records)
 
     def segment(self, workspace: str, name: str) -> Segment | None:
         """The active definition of a segment."""
@@ -118,6 +125,10 @@ class Definitions:
         """`active` or `paused` of a segment in force, `deleted` of one that was, empty of one that never was."""
         known = self._known.get((workspace, name))
         return "" if known is None else known.state
+
+    def known(self) -> dict[tuple[str, str], Definition]:
+        """The newest record of every definition that ever was, as far as the topic was read."""
+        return {key: copy(each) for key, each in self._known.items()}
 
     def _take(self, records: list[Any]) -> None:
         for record in records:
@@ -142,26 +153,34 @@ class Definitions:
         if self._unreadable:
             self.problem = f"the newest definitions are not in force: {'; '.join(self._unreadable.values())}"
             return
-        active: dict[tuple[str, str], Segment] = {}
-        models: list[Model] = []
-        retired: list[tuple[str, str, int]] = []
         try:
-            for key, known in self._known.items():
-                if known.state == "deleted" or known.definition is None:
-                    if not is_model(key):
-                        retired.append((*key, known.version))
-                    continue
-                found = read_definition(known.definition, f"{key[0]}/{key[1]}")
-                if isinstance(found, Segment):
-                    active[key] = found
-                else:
-                    models.append(found)
-            segments = [(segment, self._known[key].version) for key, segment in active.items()]
-            paused = [key for key in active if self._known[key].state == "paused"]
-            plan = compile_plan(segments, retired, models, paused, self._read_to)
+            active, plan = compiled(self._known, self._read_to)
         except Exception as error:
             self.problem = f"the newest definitions are not in force: {error}"
             log.exception("The newest definitions cannot be compiled; those before stay in force")
             return
         self.problem = ""
         self._active, self.plan = active, plan
+
+
+def compiled(known: Mapping[tuple[str, str], Definition], read_to: int) -> tuple[dict[tuple[str, str], Segment], Plan]:
+    """The segments in force, active and paused, and the plan of all that is known.
+
+    Raises DefinitionErrors, Cycle, LookupError for what cannot run.
+    """
+    active: dict[tuple[str, str], Segment] = {}
+    models: list[Model] = []
+    retired: list[tuple[str, str, int]] = []
+    for key, each in known.items():
+        if each.state == "deleted" or each.definition is None:
+            if not is_model(key):
+                retired.append((*key, each.version))
+            continue
+        found = read_definition(each.definition, f"{key[0]}/{key[1]}")
+        if isinstance(found, Segment):
+            active[key] = found
+        else:
+            models.append(found)
+    segments = [(segment, known[key].version) for key, segment in active.items()]
+    paused = [key for key in active if known[key].state == "paused"]
+    return active, compile_plan(segments, retired, models, paused, read_to)

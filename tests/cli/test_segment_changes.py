@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from engine.definitions import Definition, parse_segment, read_definition
 from engine.worker import definition_log
 from engine.worker.clients import transactional_producer
 from engine.worker.settings import Settings
@@ -234,8 +235,6 @@ async def test_a_change_that_was_killed_leaves_nothing(desk: Desk, kafka: Kafka)
 
 
 async def test_of_two_changes_at_once_one_is_told_to_try_again(desk: Desk, kafka: Kafka) -> None:
-    from engine.definitions import parse_segment
-
     settings = Settings(brokers=kafka.brokers, segment_topics=False)
     changes = [
         parse_segment(f"workspace: {desk.workspace}\n{BUYERS.replace('P30D', f'P{days}D')}") for days in range(1, 5)
@@ -255,8 +254,6 @@ async def test_of_two_changes_at_once_one_is_told_to_try_again(desk: Desk, kafka
 
 async def test_offsets_of_a_change_are_told(desk: Desk, kafka: Kafka) -> None:
     """By them a caller waits until workers have read the change."""
-    from engine.definitions import parse_segment
-
     settings = Settings(brokers=kafka.brokers, segment_topics=False)
     segment = parse_segment(f"workspace: {desk.workspace}\n{BUYERS}")
     (first,) = await definition_log.apply(settings, [segment])
@@ -266,6 +263,27 @@ async def test_offsets_of_a_change_are_told(desk: Desk, kafka: Kafka) -> None:
     assert paused.offset is not None
     assert again.offset is None
     assert first.offset < paused.offset
+
+
+async def test_a_change_larger_than_a_batch_is_made_whole(desk: Desk, kafka: Kafka) -> None:
+    settings = Settings(brokers=kafka.brokers, segment_topics=False)
+    rule = {"did": {"event": "purchase"}}
+    heavy = [f"{n:04}-{'x' * 240}" for n in range(400)]  # about 100 KB
+    definitions = [
+        read_definition({"segment": f"s-{n}", "workspace": desk.workspace, "when": rule, "include": heavy})
+        for n in range(15)
+    ]
+    assert {each.result for each in await definition_log.apply(settings, definitions)} == {"created"}
+    pins = [f"{n:05}-{'x' * 200}" for n in range(6_000)]
+    huge = read_definition({"segment": "huge", "workspace": desk.workspace, "when": rule, "include": pins})
+    with pytest.raises(definition_log.DefinitionLogError, match="on a list"):
+        await definition_log.apply(settings, [parse_other(desk), huge])
+    known = await definition_log.read_records(settings)
+    assert {key[1] for key in known if key[0] == desk.workspace} == {f"s-{n}" for n in range(15)}
+
+
+def parse_other(desk: Desk) -> Definition:
+    return parse_segment(f"workspace: {desk.workspace}\n{BUYERS}")
 
 
 def test_history_keeps_only_what_was_asked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,47 @@ class Reader:
         return {TP: records}
 
 
+class Changes:
+    """A transaction of so many records that comes in pieces, with nothing at all between them."""
+
+    def __init__(self, pieces: list[list[Record]]) -> None:
+        self._pieces = pieces
+        self._at = 0
+        self._end = sum(map(len, pieces))
+
+    async def end_offsets(self, _: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return {TP: self._end}
+
+    async def position(self, _: TopicPartition) -> int:
+        return self._at
+
+    async def getmany(self, _: TopicPartition, timeout_ms: int) -> dict[TopicPartition, list[Record]]:
+        await asyncio.sleep(0)
+        if self._at == self._end:
+            await asyncio.Event().wait()
+        piece = self._pieces.pop(0)
+        self._at += len(piece)
+        return {TP: piece} if piece else {}
+
+
+async def test_a_change_is_taken_whole_however_it_comes() -> None:
+    """A half of it is another plan: members of what nests in the other half would leave and come back."""
+    plans: list[list[str]] = []
+    seen = asyncio.Event()
+
+    def changed() -> None:
+        plans.append(sorted(segment.segment for segment, _ in found.segments()))
+        seen.set()
+
+    found = Definitions(Settings(), "segments.definitions", changed)
+    found._reader = Changes([[good("a")], [], [], [good("b"), good("c")], [], [good("d")]])
+    async with asyncio.timeout(10):
+        task = asyncio.create_task(found.run())
+        await seen.wait()
+        task.cancel()
+    assert plans == [["a", "b", "c", "d"]]
+
+
 def started(records: list[Record], then: Callable[[Definitions], None] = lambda _: None) -> Definitions:
     async def run() -> Definitions:
         found = Definitions(Settings(), "segments.definitions", lambda: None)
