@@ -25,11 +25,29 @@ MARK: Final = "*"
 """Beside the leaves that would have to change for the answer to change."""
 OTHER_SETS: Final = 3
 """Further smallest sets that are told."""
+BRIEF_LEAVES: Final = 3
+"""Conditions that are named where the answer is told in one line."""
 
 
 def tell(explanation: Explanation) -> str:
     """The explanation in some lines, without a line end at the end."""
     return "\n".join(_lines(explanation))
+
+
+def brief(each: Explanation) -> str:
+    """In one line: what decided, and of a rule the conditions that the answer hangs on, with their newest fact."""
+    if each.decided.by != "rule":
+        return each.decided.words
+    paths = {path for one in each.smallest for path in one}
+    leaves = [node for node in _leaves(each.rule) if node.path in paths]
+    told = [_brief_leaf(node) for node in leaves[:BRIEF_LEAVES]]
+    more = f"; and {len(leaves) - BRIEF_LEAVES} more" if len(leaves) > BRIEF_LEAVES else ""
+    return f"{each.decided.words}: {'; '.join(told)}{more}" if told else each.decided.words
+
+
+def _brief_leaf(node: Node) -> str:
+    fact = f" ({fact_words(node.facts[-1])})" if node.facts else ""
+    return f"{node.words}{fact}" if node.truth else f"not: {node.words}{fact}"
 
 
 def _lines(each: Explanation) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any, Final
 
@@ -154,7 +154,7 @@ class Definitions:
             self.problem = f"the newest definitions are not in force: {'; '.join(self._unreadable.values())}"
             return
         try:
-            active, plan = compiled(self._known, self._read_to)
+            active, plan = compiled(self._known, self._read_to, self._settings.source)
         except Exception as error:
             self.problem = f"the newest definitions are not in force: {error}"
             log.exception("The newest definitions cannot be compiled; those before stay in force")
@@ -163,8 +163,10 @@ class Definitions:
         self._active, self.plan = active, plan
 
 
-def compiled(known: Mapping[tuple[str, str], Definition], read_to: int) -> tuple[dict[tuple[str, str], Segment], Plan]:
-    """The segments in force, active and paused, and the plan of all that is known.
+def compiled(
+    known: Mapping[tuple[str, str], Definition], read_to: int, source: Sequence[str] = ()
+) -> tuple[dict[tuple[str, str], Segment], Plan]:
+    """The segments in force, active and paused, and the plan of all that is known; `source` is the setting SOURCE.
 
     Raises DefinitionErrors, Cycle, LookupError for what cannot run.
     """
@@ -183,4 +185,4 @@ def compiled(known: Mapping[tuple[str, str], Definition], read_to: int) -> tuple
             models.append(found)
     segments = [(segment, known[key].version) for key, segment in active.items()]
     paused = [key for key in active if known[key].state == "paused"]
-    return active, compile_plan(segments, retired, models, paused, read_to)
+    return active, compile_plan(segments, retired, models, paused, read_to, source)
