@@ -63,6 +63,7 @@ def replay_of(found: Documents, settings: Settings) -> Replay:
     return Replay(
         *found, grace=settings.grace, dedup=settings.dedup, skew=settings.skew,
         journal_retention=settings.journal_retention, max_event_bytes=settings.max_event_bytes,
+        journal_facts=settings.journal_facts, journal_bytes=settings.journal_bytes,
     )  # fmt: skip
 
 

@@ -31,6 +31,8 @@ from engine.membership.transitions import Transition
 
 GRACE, DEDUP, SKEW, JOURNAL_RETENTION = SECOND, 7 * DAY, 5 * MINUTE, 400 * DAY
 """The defaults of the settings with these names, in milliseconds."""
+JOURNAL_FACTS, JOURNAL_BYTES = 50_000, 64 << 20
+"""The same of what is kept of a contact's facts at most."""
 EVENT_BYTES_MAX = 262_144
 _DEADLINES_AT_ONCE = 10_000
 
@@ -68,6 +70,7 @@ class Replay:
     def __init__(
         self, segments: Sequence[Segment], models: Sequence[Model] = (), *, grace: int = GRACE, dedup: int = DEDUP,
         skew: int = SKEW, journal_retention: int = JOURNAL_RETENTION, max_event_bytes: int = EVENT_BYTES_MAX,
+        journal_facts: int = JOURNAL_FACTS, journal_bytes: int = JOURNAL_BYTES,
     ) -> None:  # fmt: skip
         self._versions: dict[tuple[str, str], int] = {}
         definitions: list[Definition] = [*segments, *models]
@@ -80,8 +83,9 @@ class Replay:
         self._lines = 0
         self.contacts = MemoryContacts()
         self.partition = Partition(
-            self._plan(), self.contacts, grace=grace, dedup=dedup, journal_retention=journal_retention
-        )
+            self._plan(), self.contacts, grace=grace, dedup=dedup, journal_retention=journal_retention,
+            journal_facts=journal_facts, journal_bytes=journal_bytes,
+        )  # fmt: skip
         self.rejected: dict[str, int] = {}
         self.refusal: Rejected | None = None
         self.duplicates = 0

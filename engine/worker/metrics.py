@@ -40,6 +40,11 @@ class Metrics:
             "Retractions of facts that have not come, or that the journal no longer holds",
             registry=to,
         )
+        self.unplaced = Counter(
+            "segment_engine_unplaced_facts",
+            "Late facts that conditions on the order of facts are without, the journal no longer holding what was then",
+            registry=to,
+        )
         self.erased = Counter(
             "segment_engine_erased_facts",
             "Facts ignored, their contact being erased at their instant or later",
@@ -102,6 +107,7 @@ class Metrics:
         self.late.inc(batch.late)
         self.erased.inc(batch.erased)
         self.unmet.inc(batch.unmet)
+        self.unplaced.inc(batch.unplaced)
         self.forwarded.inc(forwarded)
         for reason, count in Counted(letter.reason for letter in letters).items():
             self.dead_letters.labels(reason).inc(count)

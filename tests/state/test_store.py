@@ -13,6 +13,7 @@ from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
 from engine.state.changelog import Log, journal_key, why_wipe
 from engine.state.codec import (
+    TYPES,
     Position,
     UnknownVersion,
     decode_chunk,
@@ -22,6 +23,8 @@ from engine.state.codec import (
     encode_chunk,
     encode_contact,
     encode_position,
+    newest_of_chunk,
+    span_of_chunk,
 )
 from engine.state.contacts import Memory, StoredContacts
 from engine.state.store import Meta, Store, StoreError, StoreLocked, open_store
@@ -253,3 +256,74 @@ def test_rows_of_other_kinds_are_kept_found_and_removed(tmp_path: Path) -> None:
     again, wiped = open_store(tmp_path / "0")
     assert (wiped, again.more(b"va"), again.more(b"h1")) == (None, None, b"3")
     again.close()
+
+
+def test_a_chunk_of_format_1_is_still_read() -> None:
+    encoded = (Path(__file__).parent / "chunk_version_1.bin").read_bytes()
+    first, second, third = decode_chunk(encoded, ANNA)
+    assert (first.id, first.type, first.at, first.arrival) == ("e-1", "purchase", 1_777_629_600_000, 1_777_630_000_000)
+    assert first.properties == {"amount": 12.5, "city": "Москва"}
+    assert (second.id, second.type, second.arrival) == ("7f9c24e5-2f1d-4d9e-9b0a-3c1d5e6f7a8b", "click", None)
+    assert (second.dead, first.dead, second.key) == (True, False, ANNA)
+    assert (third.id, third.type, third.at) == ("events.clicks/3/17", "my own type", 1_777_716_000_123)
+    assert newest_of_chunk(encoded) == 1_777_716_000_123
+    assert span_of_chunk(encoded) == (None, 3)
+
+
+def test_a_chunk_gives_back_ids_types_and_instants_of_every_kind() -> None:
+    ids = [
+        "7f9c24e5-2f1d-4d9e-9b0a-3c1d5e6f7a8b",
+        "7F9C24E5-2F1D-4D9E-9B0A-3C1D5E6F7A8B",
+        "7f9c24e5-2f1d-4d9e-9b0a-3c1d5e6f7a8x",
+        "7f9c24e52f1d-4d9e-9b0a-3c1d-5e6f7a8b",
+        "01J9ZZ3Y6N8Q4T5V6W7X8Y9Z0A",
+        "events.clicks/3/17",
+        "я" * 36,
+        "-" * 36,
+    ]
+    facts = [fact(ANNA, each, 1_777_000_000_000 - 7 * number) for number, each in enumerate(ids)]
+    for number, each in enumerate(facts):
+        each.type = ("purchase", "my own type", "click")[number % 3]
+        each.arrival = None if number == 2 else each.at + number
+        each.dead = number == 4
+    read = decode_chunk(encode_chunk(facts, 70_000), ANNA)
+    assert [(f.id, f.type, f.at, f.arrival, f.dead, bytes(f.raw)) for f in read] == [
+        (f.id, f.type, f.at, f.arrival, f.dead, bytes(f.raw)) for f in facts
+    ]
+    assert newest_of_chunk(encode_chunk(facts)) == 1_777_000_000_000
+    assert span_of_chunk(encode_chunk(facts, 70_000)) == (70_000, 8)
+
+
+def test_the_types_that_a_chunk_knows_by_their_place_never_move() -> None:
+    assert TYPES[:3] == ("click", "product_view", "cart_add")
+    assert TYPES[8] == "purchase"
+    assert TYPES[27] == "event_retracted"
+
+
+def test_chunks_whose_facts_were_all_let_go_are_found(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    old = (Path(__file__).parent / "chunk_version_1.bin").read_bytes()  # three facts, and does not say where
+    chunks = [(journal_key(ANNA, 0), old), (journal_key(ANNA, 1), encode_chunk([fact(ANNA, "d", 1)] * 2, 3))]
+    chunks += [(journal_key(ANNA, 300), encode_chunk([fact(ANNA, "f", 2)], 5))]
+    store.write({}, [*chunks, (journal_key(ANN, 0), old)], Meta())
+    assert [(number, each.id) for number, each in store.numbered(ANNA)][2:] == [
+        (2, "events.clicks/3/17"),
+        (3, "d"),
+        (4, "d"),
+        (5, "f"),
+    ]
+    assert store.chunks_before(ANNA, 2) == []
+    assert store.chunks_before(ANNA, 4) == [journal_key(ANNA, 0)]
+    assert store.chunks_before(ANNA, 5) == [journal_key(ANNA, 0), journal_key(ANNA, 1)]
+    store.close()
+
+
+def test_the_journal_lies_packed_on_the_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    facts = [fact(ANNA, f"e-{number}", number * 60_000) for number in range(20_000)]
+    chunks = [(journal_key(ANNA, n), encode_chunk(facts[n : n + 1], n)) for n in range(20_000)]
+    store.write({}, chunks, Meta())
+    written = sum(len(key) + len(chunk) for key, chunk in chunks)
+    assert [each.id for each in store.history(ANNA)] == [each.id for each in facts]
+    store.close()
+    assert sum(each.stat().st_size for each in (tmp_path / "s").glob("*.sst")) < written / 2
