@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from engine.cli.errors import UserError
+
+if TYPE_CHECKING:
+    import httpx
 
 F = TypeVar("F", bound=Callable[..., Any])
 CONNECT_SECONDS: Final = 3.0
@@ -24,6 +27,12 @@ def url_option(command: F) -> F:
     )
 
 
+def agent_option(command: F) -> F:
+    """`--agent`, passed as `agent: str | None`."""
+    said = "As this agent may see it: without the segments whose hidden_from names it."
+    return click.option("--agent", metavar="AGENT", help=said)(command)
+
+
 def ask(url: str, path: str, **params: str | int) -> dict[str, Any]:
     """The JSON that a worker answers with. Raises UserError with what it says of itself, or of not answering."""
     import httpx
@@ -32,18 +41,30 @@ def ask(url: str, path: str, **params: str | int) -> dict[str, Any]:
     try:
         answer = httpx.get(url.rstrip("/") + path, params=params, timeout=timeout, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise UserError(
-            f"No worker answers at {url} ({type(error).__name__}). Start one with segment-engine worker, or name "
-            "another's address with --url."
-        ) from None
+        raise no_worker(url, error) from None
     try:
         found = answer.json()
         if answer.status_code == 200 and isinstance(found, dict):
             return found
-        raise UserError(str(found["detail"]))
+    except ValueError:
+        pass
+    raise refusal(url, path, answer)
+
+
+def no_worker(url: str, error: Exception) -> UserError:
+    """What to say where nobody answers."""
+    return UserError(
+        f"No worker answers at {url} ({type(error).__name__}). Start one with segment-engine worker, or name "
+        "another's address with --url."
+    )
+
+
+def refusal(url: str, path: str, answer: httpx.Response) -> UserError:
+    """What a worker says of itself in an answer that is none."""
+    try:
+        return UserError(str(answer.json()["detail"]))
     except (ValueError, KeyError, TypeError):
-        said = f"What answers at {url} is no worker of this version: status {answer.status_code} for {path}."
-        raise UserError(said) from None
+        return UserError(f"What answers at {url} is no worker of this version: status {answer.status_code} for {path}.")
 
 
 def members_of(url: str, workspace: str, segment: str) -> Iterator[str]:

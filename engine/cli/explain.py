@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from engine.cli.asking import ask, url_option
+from engine.cli.asking import agent_option, ask, url_option
 from engine.cli.errors import UserError
 from engine.cli.options import settings_of, workspace_option
 
@@ -29,6 +29,7 @@ NESTED_MAX = 5
 )  # fmt: skip
 @workspace_option
 @url_option
+@agent_option
 @click.option("--segments", "folder", metavar="DIR", help="With --events: definitions of a folder, without a worker.")
 @click.option("--events", metavar="FILE", help="With --segments: facts as JSON lines, as replay takes them.")
 @click.option("--until", metavar="T", help="With --events: where the clock goes at the end.")
@@ -36,7 +37,7 @@ NESTED_MAX = 5
 @click.pass_context
 def command(
     ctx: click.Context, contact: str, segment: str, at: str | None, nested: int, workspace: str, url: str | None,
-    folder: str | None, events: str | None, until: str | None, output: str,
+    agent: str | None, folder: str | None, events: str | None, until: str | None, output: str,
 ) -> None:  # fmt: skip
     """Why CONTACT is in SEGMENT or is not.
 
@@ -52,16 +53,19 @@ def command(
     if (folder is None) != (events is None) or (until is not None and events is None):
         raise UserError("--segments and --events belong together, and --until to them. Without them a worker is asked.")
     if folder is not None and events is not None:
-        if url is not None:
-            raise UserError("--url asks a worker; --segments and --events do without one. Give one or the other.")
+        if url is not None or agent is not None:
+            said = "--url and --agent are for asking a worker; --segments and --events do without one."
+            raise UserError(f"{said} Give one or the other.")
         end = None if until is None else instant_of(until, "--until")
         found = _of_input(settings, folder, events, end, (contact, segment, workspace, instant, nested))
     else:
-        found = _of_worker(url or settings.url, contact, segment, workspace, at, nested)
+        found = _of_worker(url or settings.url, contact, segment, workspace, at, nested, agent)
     _show(found, output)
 
 
-def _of_worker(url: str, contact: str, segment: str, workspace: str, at: str | None, nested: int) -> Explanation:
+def _of_worker(
+    url: str, contact: str, segment: str, workspace: str, at: str | None, nested: int, agent: str | None
+) -> Explanation:
     from urllib.parse import quote
 
     import msgspec
@@ -71,6 +75,8 @@ def _of_worker(url: str, contact: str, segment: str, workspace: str, at: str | N
     asked: dict[str, str | int] = {"contact": contact, "workspace": workspace, "nested": nested}
     if at is not None:
         asked["at"] = at
+    if agent is not None:
+        asked["agent"] = agent
     found = ask(url, f"/segments/{quote(segment, safe='')}/explanation", **asked)
     try:
         return from_json(found)

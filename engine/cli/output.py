@@ -1,4 +1,4 @@
-"""Lists for people and for programs: `-o table|json|jsonl`, the same columns in each."""
+"""Lists for people and for programs: `-o table|json|jsonl|csv`, the same columns in each."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import IO, Any, Final, Literal, TypeVar
 import click
 import orjson
 
-Format = Literal["table", "json", "jsonl"]
-FORMATS: Final = ("table", "json", "jsonl")
+Format = Literal["table", "json", "jsonl", "csv"]
+FORMATS: Final = ("table", "json", "jsonl", "csv")
 PIPE_WIDTH: Final = 10_000
 """Columns of a table that goes into a pipe or a file: nothing is cut for want of a terminal."""
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, object]
 
 
 def output_option(command: F) -> F:
-    """`-o/--output table|json|jsonl`, passed as `output: Format`."""
+    """`-o/--output table|json|jsonl|csv`, passed as `output: Format`."""
     return click.option(
         "-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True, help="Form of the list."
     )(command)
@@ -29,7 +31,7 @@ def emit(rows: Iterable[Row], columns: Sequence[str], output: Format, *, out: IO
     """Writes `rows` to `out` (default: standard output).
 
     `table` shows `columns`, lists with commas, nothing for None; `json` is one array and `jsonl` a line for each row as
-    it comes, both with every key of the row.
+    it comes, both with every key of the row; `csv` has `columns` in a header row and is written as RFC 4180 has it.
     """
     out = out or sys.stdout
     if output == "jsonl":
@@ -38,8 +40,33 @@ def emit(rows: Iterable[Row], columns: Sequence[str], output: Format, *, out: IO
             out.flush()
     elif output == "json":
         out.write(orjson.dumps([dict(row) for row in rows], default=str, option=orjson.OPT_INDENT_2).decode() + "\n")
+    elif output == "csv":
+        _csv(rows, columns, out)
     else:
         _table(rows, columns, out)
+
+
+def _csv(rows: Iterable[Row], columns: Sequence[str], out: IO[str]) -> None:
+    import csv
+
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([field(row.get(column)) for column in columns])
+
+
+def field(value: object) -> str:
+    """A value as a csv holds it: text as it is, nothing for None, JSON for the rest."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return orjson.dumps(value, default=str).decode()
+
+
+def safe_in_spreadsheets(row: Row) -> dict[str, object]:
+    """The row with a ' before each text that a spreadsheet would take for a formula."""
+    return {
+        name: f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value for name, value in row.items()
+    }
 
 
 def _table(rows: Iterable[Row], columns: Sequence[str], out: IO[str]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.cli.asking import agent_option
 from engine.cli.errors import UserError
 from engine.cli.folders import definitions_in
 from engine.cli.options import brokers_option, settings_of, workspace_option
@@ -21,6 +22,7 @@ from engine.cli.segments_shown import (
     key_of,
     recorded,
     row_of,
+    seen,
     unknown,
 )
 
@@ -34,17 +36,19 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="What was deleted too.")
 @click.option("-w", "--workspace", metavar="NAME", help="Of one workspace; default: of all.")
 @click.option("--dir", "folder", metavar="DIR", help="Definitions of a folder instead of those in force.")
+@agent_option
 @brokers_option
 @output_option
 @click.pass_context
 def list_(
-    ctx: click.Context, everything: bool, workspace: str | None, folder: str | None, brokers: str | None,
-    output: Format,
+    ctx: click.Context, everything: bool, workspace: str | None, folder: str | None, agent: str | None,
+    brokers: str | None, output: Format,
 ) -> None:  # fmt: skip
     """The definitions in force, active and paused: id, name, state, version, and the conditions in plain words."""
     settings = settings_of(ctx, brokers=brokers)
     if folder is not None:
-        rows = [row_of(each) for each in all_of(definitions_in(folder, settings)) if workspace in (None, each.key[0])]
+        there = all_of(definitions_in(folder, settings))
+        rows = [row for row in seen(map(row_of, there), there, agent) if workspace in (None, row["workspace"])]
         emit(rows, [each for each in LISTED if any(each in row for row in rows)], output)
         return
     from engine.worker import definition_log
@@ -53,7 +57,7 @@ def list_(
     wanted = [
         records[key] for key in sorted(records) if workspace in (None, key[0]) and (everything or records[key].in_force)
     ]
-    emit(map(recorded, wanted), LISTED, output)
+    emit(seen(map(recorded, wanted), (document_of(each) for each in wanted if each.in_force), agent), LISTED, output)
 
 
 @click.command()

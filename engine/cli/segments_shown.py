@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -81,6 +81,25 @@ def recorded(record: Record) -> dict[str, object]:
     if record.definition is None:
         return {"workspace": record.workspace, "segment": record.segment, **about}
     return row_of(document_of(record)) | about
+
+
+def seen(
+    rows: Iterable[dict[str, object]], known: Iterable[Definition], agent: str | None
+) -> Iterator[dict[str, object]]:
+    """The rows that an agent may see, of definitions that are all in force: not what is hidden from it, nor what was
+    deleted, of which nobody knows any more whom it was hidden from; None sees all."""
+    from engine.definitions import Segment
+    from engine.definitions.hidden import Sight
+
+    if agent is None:
+        yield from rows
+        return
+    there = {each.key: each for each in known}
+    sight = Sight((each for each in there.values() if isinstance(each, Segment)), agent)
+    for row in rows:
+        key = str(row["workspace"]), str(row["segment"])
+        if key in there and sight.sees(*key):
+            yield row | {"conditions": sight.words(key[0], str(row["conditions"]))}
 
 
 def unknown(workspace: str, segment: str, known: Mapping[Key, object]) -> UserError:
