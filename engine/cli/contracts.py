@@ -122,7 +122,7 @@ class DecisionRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Decision")
 
-    by: Literal["exclude", "gate", "include", "rule", "group", "unknown"]
+    by: Literal["exclude", "gate", "paused", "include", "rule", "group", "unknown"]
     words: str
     segment: str | None = Field(description="The one of the group that is in instead.")
     facts: list[FactRecord] = Field(description="What was said of consent last, where the gate is closed.")

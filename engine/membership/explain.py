@@ -87,7 +87,7 @@ class Answers:
         smallest: list[list[str]] = []
         if document.when is not None and nested >= 0:
             rule = yield from self._node(planned, document.when, "when", nested)
-            if rule.truth is member and decided.by not in ("include", "unknown"):
+            if rule.truth is member and decided.by not in ("include", "unknown", "paused"):
                 smallest = _mark(rule, document.when)
                 if not smallest:
                     needed.append("the rule itself would have to be another: no change of its conditions changes it")
@@ -141,6 +141,10 @@ class Answers:
         if closed:
             said = f"the contact may not be mailed {_channel(planned)}"
             return told.Decision("gate", said, facts=[_shown(fact) for fact in self._consent_facts(planned)]), needed
+        if planned.paused:
+            needed.append("the segment would have to be resumed")
+            said = "the segment is paused: nobody enters, and who is in stays in"
+            return told.Decision("paused", said), needed
         own = pinned or planned.rule(contact, self.t)[0]
         if above is not None and own:
             assert planned.group is not None

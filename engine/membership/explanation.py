@@ -42,7 +42,7 @@ class Cause(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What decided: `by` is exclude, gate, include, rule, group or unknown (no fact names the contact by then).
+    """What decided: `by` is exclude, gate, paused, include, rule, group or unknown (no fact names the contact by then).
 
     `segment` is the one of the group that is in instead; `facts` what closed the gate.
     """

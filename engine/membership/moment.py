@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import msgspec
@@ -89,15 +89,18 @@ def moment_of(known: Known, state: Contact, t: int) -> Slices[Moment]:
     taken = [fact for fact in kept if fact.at <= t]
     is_past = t < state.as_of
     contact, transitions = Contact(), list[Transition]()
+    # When a segment was paused is not known here: of the past it is told what its rule gives.
+    going = replace(known, plan=known.plan.going())
     if is_past:
-        contact, transitions = yield from _taken_anew(known, key, state, taken, t)
+        contact, transitions = yield from _taken_anew(going, key, state, taken, t)
     elif len(taken) <= FOLDED_MAX:
-        _, transitions = yield from _taken_anew(known, key, state, taken, state.as_of, FOLDED_MAX)
+        _, transitions = yield from _taken_anew(going, key, state, taken, state.as_of, FOLDED_MAX)
     if not is_past:
         contact, since = yield from _passed_on(known, key, state, t)
         transitions += since
     basis = Basis("journal" if is_past else "state", len(taken), max(0, state.facts - len(kept)))
-    workspace = known.plan.workspace(known.workspace).for_contact(contact)
+    plan = going.plan if is_past else known.plan
+    workspace = plan.workspace(known.workspace).for_contact(contact)
     return Moment(known, t, contact, workspace, transitions, effective(taken), basis)
 
 

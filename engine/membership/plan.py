@@ -174,6 +174,17 @@ class WorkspacePlan:
         self._by_zone[zone.key] = found
         return found
 
+    def going(self) -> WorkspacePlan:
+        """This plan as if nothing in it were paused."""
+        if not any(segment.paused for segment in self.segments):
+            return self
+        found = copy(self)
+        found.segments = [segment.going() if segment.paused else segment for segment in self.segments]
+        found.by_key = {segment.key: segment for segment in found.segments}
+        found._types, found._touched, found._by_zone = {}, {}, {"UTC": found}
+        found.everyone = tuple(range(len(found.segments)))
+        return found
+
     def _named(self, names: Callable[[PlannedSegment], Iterable[str]]) -> dict[str, tuple[int, ...]]:
         found: dict[str, list[int]] = {}
         for segment in self.segments:
@@ -297,6 +308,12 @@ class Plan:
     def workspace(self, name: str) -> WorkspacePlan:
         """The workspace's plan; an empty one where it has no segment."""
         return self.workspaces.get(name, self.nothing)
+
+    def going(self) -> Plan:
+        """This plan as if nothing in it were paused, for what can't be told of a frozen rule."""
+        found = copy(self)
+        found.workspaces = {name: workspace.going() for name, workspace in self.workspaces.items()}
+        return found
 
     def pinned(self) -> list[tuple[bytes, bytes]]:
         """Store key and Kafka key of every contact that some segment includes by name."""

@@ -65,6 +65,13 @@ class PlannedSegment:
         found._compile(calendar, features, self.scope.models)
         return found
 
+    def going(self) -> PlannedSegment:
+        """The same segment as if it were not paused."""
+        found = copy(self)
+        found.paused = False
+        found._compile(self.scope.calendar, {**self.scope.features}, self.scope.models)
+        return found
+
     def _compile(self, calendar: Calendar, features: dict[int, Feature], models: Mapping[str, Scoring]) -> None:
         document = self.document
         self.scope = Scope(calendar, features, lambda name: segment_key(document.workspace, name), models=models)
