@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 
 from engine.api.answers import HANDLERS
 from engine.api.contacts import ContactFaces
+from engine.api.counts import CountFaces
 from engine.api.fills import FillFaces
 from engine.api.health import HealthFaces
 from engine.api.lists import ListFaces
@@ -25,6 +26,7 @@ def create_app(engine: SegmentEngine, peers: Peers) -> Starlette:
         FillFaces(engine, peers),
         ContactFaces(engine, peers),
         SegmentFaces(engine, peers),
+        CountFaces(engine, peers),
         ListFaces(engine, peers),
     )
     routes = [route for each in faces for route in each.routes()]

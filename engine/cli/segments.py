@@ -17,6 +17,7 @@ PLACES: Final = {
     "list": Place("engine.cli.segments_reading", "list_", "The definitions in force."),
     "show": Place("engine.cli.segments_reading", "show", "One definition, who uses it and what it uses."),
     "history": Place("engine.cli.segments_reading", "history", "All versions of one definition."),
+    "counts": Place("engine.cli.counts", "command", "Entered, left and members by hour or day."),
     "progress": Place("engine.cli.progress", "command", "How far the workers are with what is in force."),
     "restore": Place("engine.cli.segments_change", "restore", "Put an older version in force again."),
     "pin": Place("engine.cli.pins", "pin", "Put contacts in by hand, or keep them out."),

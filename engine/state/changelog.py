@@ -2,7 +2,7 @@
 
 Changelog keys: `s` + store key → state (nothing: erased), `p` → position, `i` → the identity of the log itself, `v` →
 the definitions that every contact was filled for, `e` + digest (16 bytes, keyed by the identity) of an erased contact →
-when; keys of other kinds are kept as they are.
+when, `h` + segment and hour → counts (`engine.state.counts`); keys of other kinds are kept as they are.
 Journal keys: store key + chunk number (4 bytes, big-endian) → facts. All of one commit is in one transaction.
 
 The identity is 16 random bytes, written as the very first record of a changelog partition and never again, so that it

@@ -11,11 +11,13 @@ from aiokafka import TopicPartition
 
 from engine.conditions.instants import NEVER
 from engine.membership.explanation import Explanation, UnknownContact
+from engine.membership.partition import NO_CLOCK
 from engine.state.contacts import Memory
 from engine.state.store import bound_block_cache
 from engine.worker.clients import close_quietly, reader
 from engine.worker.clock import Probe, Prober, Skew, wall
 from engine.worker.commit import Committer
+from engine.worker.counts import Source, read_counts
 from engine.worker.definitions import Definitions
 from engine.worker.fanout import Fanout
 from engine.worker.filling import FillTurns
@@ -295,6 +297,18 @@ class SegmentEngine:
         go on, None at the end."""
         stores = [loop.store for loop in self._loops.values() if loop.state == "running" and loop.store is not None]
         return await list_members(stores, workspace, segment, after, limit)
+
+    def clock(self) -> int:
+        """The latest clock of this worker's partitions (ms); the wall's where there is none."""
+        clocks = [loop.settled for loop in self._loops.values() if loop.state == "running"]
+        return max((each for each in clocks if each > NO_CLOCK), default=wall())
+
+    async def counts(self, workspace: str, segment: str, first: int) -> dict[str, Any]:
+        """A segment's counts in this worker's partitions from the hour `first` on; see
+        `engine.worker.counts.read_counts`."""
+        running = [loop for loop in self._loops.values() if loop.state == "running"]
+        sources = [Source(loop.store, loop.settled) for loop in running if loop.store is not None]
+        return await read_counts(sources, workspace, segment, self.settings.counts_retention, first)
 
     async def on_list(self, workspace: str, name: str, after: str, limit: int) -> tuple[list[str], str | None]:
         """Ids of contacts on a list of people, of this worker's partitions; as `members`."""

@@ -32,6 +32,7 @@ from engine.state.store import Meta, Store
 from engine.worker.clients import wait_event
 from engine.worker.clock import PartitionTime, wall
 from engine.worker.commit import CommitUnknown, Fenced, Letter, encode_changes, new_identity, refused_letters
+from engine.worker.counts import Counts
 from engine.worker.filling import Filling
 from engine.worker.inbox import Taken
 from engine.worker.intake import Lane
@@ -249,6 +250,7 @@ class PartitionLoop:
         settings, number, plan = self._settings, self.number, self._shared.plan()
         self._identity = self._meta.identity or new_identity()
         self._contacts = StoredContacts(self.store, self._shared.memory)
+        self._counts = Counts(self.store, settings.counts_retention)
         self._watched = WatchedContacts(self._contacts)
 
         def owns(key: bytes) -> bool:
@@ -414,8 +416,7 @@ class PartitionLoop:
     # --- after it
 
     async def _commit(self, batch: Batch, letters: list[Letter], misplaced: list[tuple[int, Any]]) -> None:
-        shared, core, contacts, store = self._shared, self.core, self._contacts, self.store
-        filling = self._filling
+        shared, core, contacts, store, filling = self._shared, self.core, self._contacts, self.store, self._filling
         assert core is not None
         assert contacts is not None
         assert store is not None
@@ -434,6 +435,7 @@ class PartitionLoop:
             position=position,
             letter_bytes=shared.letter_bytes,
         )
+        changes.more |= self._counts.rows(batch.transitions, clock)
         if just_filled:
             changes.more[FILLED] = encode_filled(Filled.of(plan))
         if batch.shortened:

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from engine.conditions.instants import DAY, HOUR, MINUTE, SECOND, Duration, parse_duration
+from engine.conditions.paths import parse_path
 
 PREFIX: Final = "SEGMENT_ENGINE_"
 MIB: Final = 1 << 20
@@ -60,6 +61,16 @@ def _names(value: object) -> object:
     if isinstance(value, str):
         return tuple(name.strip() for name in value.split(",") if name.strip())
     return tuple(value) if isinstance(value, list) else value
+
+
+def _properties(value: object) -> object:
+    return () if isinstance(value, str) and value.strip().lower() == "off" else _names(value)
+
+
+def _paths(properties: tuple[str, ...]) -> tuple[str, ...]:
+    for each in properties:
+        parse_path(each)
+    return properties
 
 
 def _matches(pattern: re.Pattern[str], wanted: str) -> AfterValidator:
@@ -158,6 +169,16 @@ class Settings(BaseModel):
     journal_facts: int = _number(50_000, 1_000, 10_000_000, "facts kept of a contact, the last that were taken")
     journal_bytes: int = _number(64 * MIB, MIB, 1 << 32, "bytes of facts kept of a contact, before they are packed")
 
+    counts_retention: Millis = _span(
+        400 * DAY, DAY, 3660 * DAY, "how long entered and left are kept by the hour; sizes stay right after it"
+    )
+    source: Annotated[tuple[str, ...], BeforeValidator(_properties), AfterValidator(_paths)] = Field(
+        default=("utm_source",),
+        max_length=8,
+        description="properties that tell where a contact first came from; of one fact the first that is there",
+        json_schema_extra={"allowed": "1 to 8 properties with commas between them, or off"},
+    )
+
     http_host: Annotated[str, _matches(_HOST, "a host")] = _text(
         "127.0.0.1", "address that the HTTP interface listens on", "a host name or an address"
     )
@@ -175,6 +196,9 @@ class Settings(BaseModel):
         default=True,
         description="one topic a segment beside segments.transitions",
         json_schema_extra={"allowed": "on or off"},
+    )
+    segment_topic_retention: Millis = _span(
+        7 * DAY, 0, 3660 * DAY, "how long the topic of a segment without one stays, from its last transition on"
     )
     members_topic: Switch = Field(
         default=True, description="keep segments.members", json_schema_extra={"allowed": "on or off"}
