@@ -6,6 +6,7 @@ cannot be understood leaves the plan as it was and is told loudly: what the engi
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +94,8 @@ class Definitions:
             self._take(found[self._tp])
             await self._read_to_end()
             before = self.plan
-            self._compile()
+            # Thousands of definitions take seconds: facts go on meanwhile.
+            await asyncio.to_thread(self._compile)
             if self.plan is not before:
                 log.info("Definitions changed: %d segments in force", len(self._active))
                 self._changed()
