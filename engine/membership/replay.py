@@ -92,6 +92,8 @@ class Replay:
         self.erased = 0
         """Facts ignored, as their contact was erased at their instant or later."""
         self.late = 0
+        self.unplaced = 0
+        """Late facts that conditions on an order are without, as the journal no longer holds what was then."""
         self.facts = 0
 
     def take(self, line: bytes) -> list[Transition]:
@@ -257,4 +259,5 @@ class Replay:
         self.duplicates += batch.duplicates
         self.erased += batch.erased
         self.late += batch.late
+        self.unplaced += batch.unplaced
         return batch.transitions
