@@ -13,6 +13,7 @@ from engine.api.fills import FillFaces
 from engine.api.health import HealthFaces
 from engine.api.lists import ListFaces
 from engine.api.peers import Peers
+from engine.api.plans import PlanFaces
 from engine.api.segments import SegmentFaces
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def create_app(engine: SegmentEngine, peers: Peers) -> Starlette:
         SegmentFaces(engine, peers),
         CountFaces(engine, peers),
         ListFaces(engine, peers),
+        PlanFaces(engine, peers),
     )
     routes = [route for each in faces for route in each.routes()]
     return Starlette(routes=routes, exception_handlers=HANDLERS)

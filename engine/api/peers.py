@@ -66,10 +66,12 @@ class Peers:
         await self._streams.aclose()
 
     def stream(
-        self, url: str, question: dict[str, str], timeout: httpx.Timeout
+        self, url: str, question: dict[str, str], timeout: httpx.Timeout, body: bytes | None = None
     ) -> AbstractAsyncContextManager[httpx.Response]:
-        """A long answer of another worker from its own partitions, as it comes."""
-        return self._streams.stream("GET", url, params={**question, "own": "true"}, timeout=timeout)
+        """A long answer of another worker from its own partitions, as it comes; with a `body` it is posted."""
+        asked = {**question, "own": "true"}
+        method = "GET" if body is None else "POST"
+        return self._streams.stream(method, url, params=asked, content=body, timeout=timeout)
 
     async def contact(self, workspace: str, contact: str, facts: int, why: bool) -> dict[str, Any] | None:
         """A contact with its last `facts`, and with reasons if `why`, from whoever runs its partition; None when it is

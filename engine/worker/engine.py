@@ -19,6 +19,8 @@ from engine.worker.clock import Probe, Prober, Skew, wall
 from engine.worker.commit import Committer
 from engine.worker.counts import Source, read_counts
 from engine.worker.definitions import Definitions
+from engine.worker.dry_run import Part as Walked
+from engine.worker.dry_run import Walk
 from engine.worker.fanout import Fanout
 from engine.worker.filling import FillTurns
 from engine.worker.garbage import Garbage
@@ -28,6 +30,7 @@ from engine.worker.metrics import Metrics
 from engine.worker.partition import PartitionLoop
 from engine.worker.portrait import FACTS_SHOWN, show_contact
 from engine.worker.preflight import Cluster
+from engine.worker.proposal import Proposal
 from engine.worker.query import explain_contact, list_members, near_contacts, place
 from engine.worker.roster import Roster
 from engine.worker.settings import Settings
@@ -314,6 +317,16 @@ class SegmentEngine:
         """Ids of contacts on a list of people, of this worker's partitions; as `members`."""
         stores = [loop.store for loop in self._loops.values() if loop.state == "running" and loop.store is not None]
         return await list_contacts(stores, workspace, name, after, limit)
+
+    def dry_walk(self, proposal: Proposal, sample: int) -> Walk:
+        """A dry run over this worker's partitions as they are now, naming at most `sample` contacts of a kind; to be
+        ended. Raises TooManyReadings, ReadingEnded where a partition is just leaving."""
+        parts = [
+            Walked(number, loop.store, loop.core.plan, loop.core.filled, loop.core.changed_at, loop.contacts)
+            for number, loop in sorted(self._loops.items())
+            if loop.state == "running" and loop.store is not None and loop.core is not None
+        ]
+        return Walk(parts, proposal, self.settings, self._shared.turns, sample)
 
     def members_snapshot(self, workspace: str, segment: str, columns: Sequence[str] = ()) -> Snapshot:
         """The members in this worker's partitions as they are now, with these attributes; to be ended. Raises
