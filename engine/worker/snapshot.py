@@ -118,10 +118,11 @@ class Snapshot:
                 entry = decode_roll(encoded).members.get(wanted)
                 if entry is not None and entry[SEQUENCE] & 1:
                     rows.append((key[start:], self._line(key, entry, encoded)))
-            yield rows, states[-1][0][start:] if more else None
             if not more:
-                reading.end()
+                reading.end()  # whoever has the last piece does not come again
+                yield rows, None
                 return
+            yield rows, states[-1][0][start:]
             await asyncio.sleep(0)
 
     def _line(self, key: bytes, entry: list[int], encoded: bytes) -> bytes:
