@@ -30,9 +30,22 @@ def ask(question: Coroutine[Any, Any, T]) -> T:
     from engine.worker.definition_log import DefinitionLogError
 
     try:
-        return asyncio.run(question)
+        return asyncio.run(_told_once(question))
     except DefinitionLogError as error:
         raise UserError(str(error)) from None
+
+
+async def _told_once(question: Coroutine[Any, Any, T]) -> T:
+    asyncio.get_running_loop().set_exception_handler(_unless_kafka)
+    return await question
+
+
+def _unless_kafka(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A producer that was fenced leaves futures of its own behind that nobody asks: what they hold was told already."""
+    from aiokafka.errors import KafkaError
+
+    if not isinstance(context.get("exception"), KafkaError):
+        loop.default_exception_handler(context)
 
 
 def document_of(record: Record) -> Definition:

@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.cli import main
 from engine.definitions import Definition, parse_segment, read_definition
 from engine.worker import definition_log
 from engine.worker.clients import transactional_producer
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.kafka
 
 BUYERS = "segment: buyers\nname: Buyers\nwhen: {did: {event: purchase, within: P30D}}\n"
 LAPSED = "segment: lapsed\nwhen: {all: [{in_segment: buyers}, {quiet: {event: purchase, for: P7D}}]}\n"
+LAPSED_ALONE = "segment: lapsed\nwhen: {quiet: {event: purchase, for: P7D}}\n"
 CUTS = "{recency: [P1D, P2D, P3D, P4D], frequency: [2, 3, 4, 5], monetary: [1, 2, 3, 4]}"
 SHOP = f"model: shop\nevent: purchase\namount: amount\ncuts: {CUTS}\n"
 
@@ -234,22 +237,46 @@ async def test_a_change_that_was_killed_leaves_nothing(desk: Desk, kafka: Kafka)
     await killed.stop()
 
 
-async def test_of_two_changes_at_once_one_is_told_to_try_again(desk: Desk, kafka: Kafka) -> None:
+def test_of_changes_at_once_those_that_lose_are_told_in_one_paragraph(desk: Desk, tmp_path: Path) -> None:
+    files = [tmp_path / f"by-{number}" for number in range(3)]
+    for number, file in enumerate(files):
+        file.mkdir()
+        text = BUYERS.replace("P30D", f"P{number + 1}D")
+        (file / "a.yaml").write_text(f"workspace: {desk.workspace}\n{text}", encoding="utf-8")
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(lambda file: _run(["segments", "apply", str(file), "-o", "json"]), files))
+    for each in ended:
+        assert each.returncode in (0, 2)
+        if each.returncode == 2:
+            assert each.stderr.startswith("segment-engine: Somebody else changed definitions at the same moment")
+            assert "try again" in each.stderr
+            assert each.stderr.count("\n") == 1
+    made = [json.loads(each.stdout)[0]["version"] for each in ended if each.returncode == 0]
+    assert made
+    history = desk.rows("history", "buyers")
+    assert sorted(made) == [each["version"] for each in history] == list(range(1, len(made) + 1))
+
+
+async def test_a_change_that_is_overtaken_before_its_commit_changes_nothing(
+    desk: Desk, kafka: Kafka, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = Settings(brokers=kafka.brokers, segment_topics=False)
-    changes = [
-        parse_segment(f"workspace: {desk.workspace}\n{BUYERS.replace('P30D', f'P{days}D')}") for days in range(1, 5)
-    ]
-    results = await asyncio.gather(
-        *(definition_log.apply(settings, [each], author=str(n)) for n, each in enumerate(changes)),
-        return_exceptions=True,
-    )
-    told = [each for each in results if isinstance(each, BaseException)]
-    assert all(isinstance(each, definition_log.DefinitionLogError) for each in told), results
-    assert all("try again" in str(each) for each in told)
-    done: list[Any] = [each for each in results if not isinstance(each, BaseException)]
-    found = await definition_log.read_history(settings, (desk.workspace, "buyers"))
-    assert sorted(each[0].version for each in done) == [each.version for each in found.records]
-    assert [each.version for each in found.records] == list(range(1, len(done) + 1))
+    write = definition_log._write
+
+    async def overtaken(*told: Any) -> Any:
+        monkeypatch.setattr(definition_log, "_write", write)
+        await definition_log.apply(settings, [parse_segment(f"workspace: {desk.workspace}\n{LAPSED_ALONE}")])
+        return await write(*told)
+
+    monkeypatch.setattr(definition_log, "_write", overtaken)
+    desk.put("a", BUYERS)
+    code = await asyncio.to_thread(main.run, ["segments", "apply", str(desk.folder)])
+    told = capsys.readouterr().err
+    assert code == 2
+    assert "Somebody else changed definitions at the same moment" in told
+    assert "Traceback" not in told
+    known = await definition_log.read_records(settings)
+    assert [key[1] for key in known if key[0] == desk.workspace] == ["lapsed"]
 
 
 async def test_offsets_of_a_change_are_told(desk: Desk, kafka: Kafka) -> None:
