@@ -153,14 +153,16 @@ def import_(
     )  # fmt: skip
     people = open_people(file, sheet=sheet, delimiter=delimiter, encoding=encoding)
     with ExitStack() as stack:
+        stack.callback(people.close)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segment-engine-import-"))
         bad = BadRows(stack.enter_context(errors_file(errors)) if errors is not None else None)
         staging = stack.enter_context(Staging(Path(folder) / "people", settings.max_event_bytes - FIELD_BYTES))
         progress = stack.enter_context(Progress())
         progress.say(f"{file}: {people.told}")
         read = stage(
-            people, mapping, staging, bad, header=asked.header, told=lambda share: progress.show("Reading", share)
-        )
+            people, mapping, staging, bad, header=asked.header,
+            told=lambda share, rows: progress.show(f"Reading, {rows:,} rows", share),
+        )  # fmt: skip
         progress.say(f"{file}: {read.columns.told}")
         _judge(asked, read, bad, staging, progress)
         row = _load(asked, settings, staging, progress)

@@ -85,6 +85,9 @@ class CsvFile:
         """The share of bytes that was read."""
         return 0.0 if self._file is None or self._file.closed else min(1.0, self._file.tell() / self._size)
 
+    def close(self) -> None:
+        """The file is open only while its rows are read."""
+
     def _misread(self, lines: _Lines, cells: list[str]) -> str | None:
         """Why the lines just read are no row; None if they are one."""
         if lines.ended and lines.raw:

@@ -37,12 +37,12 @@ class Progress:
             self._bar.stop()
 
     def show(self, doing: str, share: float) -> None:
-        """The step `doing` is done to this share, 0 to 1."""
+        """The step `doing` is done to this share, 0 to 1; 0 where that is not known."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=doing, completed=share)
         elif time.monotonic() - self._told >= LINE_SECONDS:
             self._told = time.monotonic()
-            print(f"{doing}: {share:.0%}", file=sys.stderr)
+            print(f"{doing}: {share:.0%}" if share else doing, file=sys.stderr)
 
     def say(self, sentence: str) -> None:
         """A line that stays."""

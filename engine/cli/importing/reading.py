@@ -71,9 +71,9 @@ def stage(
     bad: BadRows,
     *,
     header: bool = True,
-    told: Callable[[float], None] | None = None,
+    told: Callable[[float, int], None] | None = None,
 ) -> Read:
-    """Reads all rows into `staging`; `told` of the share that is read.
+    """Reads all rows into `staging`; `told` of the share that is read, and of how many rows.
 
     Raises UserError where the columns are not those asked for, or no row has anything in it.
     """
@@ -95,7 +95,7 @@ def stage(
         else:
             _take(row, columns, staging, bad, found)
         if told is not None and found.rows % LOOK_ROWS == 0:
-            told(file.done())
+            told(file.done(), found.rows)
     for each in staging.flush():
         bad.add(each)
     return found

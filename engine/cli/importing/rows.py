@@ -32,7 +32,7 @@ class Bad:
 
 
 class PeopleFile(Protocol):
-    """A file of rows, which may be read again from the start until it was read to its end."""
+    """A file of rows, which may be read more than once; to be closed."""
 
     told: str
     """How it is read, for people: encoding and delimiter, or the sheet."""
@@ -41,6 +41,10 @@ class PeopleFile(Protocol):
 
     def rows(self) -> Iterator[Row | Bad]:
         """All rows from the first line on; empty ones too. Raises UserError where the file cannot be read on."""
+        ...
+
+    def close(self) -> None:
+        """Closes the file."""
         ...
 
     def done(self) -> float:

@@ -57,6 +57,9 @@ class XlsxFile:
                         yield Row(self._at, list(cells[:COLUMNS_MAX]))
         except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of the library
             raise self._damaged(error) from None
+
+    def close(self) -> None:
+        """Closes the file."""
         self._book.close()
 
     def done(self) -> float:
