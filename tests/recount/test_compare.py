@@ -35,6 +35,26 @@ def test_a_missing_exit_is_named_with_its_instant() -> None:
     ]
 
 
+def test_sequences_begin_anew_only_after_an_erasure() -> None:
+    again = [*FACTS, fact("2026-01-01T12:00:00Z", "purchase", "a")]
+    erasure = fact("2026-01-01T11:30:00Z", "contact_erased", "a")
+    result = counted(SEGMENTS, [*FACTS, erasure, again[-1]], "2026-01-02T00:00:00Z")
+    rows = [{**t, "at": text_of(t["at"]), "cause": {"kind": t["cause"]}} for t in result.transitions]
+    assert [
+        (t["segment"], t["change"], t["sequence"], t["cause"]) for t in result.transitions if t["contact"] == "a"
+    ] == [
+        ("bought", "enter", 1, "event"),
+        ("buyer", "enter", 1, "event"),
+        ("bought", "exit", 2, "clock"),
+        ("buyer", "exit", 2, "erase"),
+        ("bought", "enter", 1, "event"),
+        ("buyer", "enter", 1, "event"),
+        ("bought", "exit", 2, "clock"),
+    ]
+    assert compare(result, rows) == []
+    assert any("after sequence 2" in line for line in compare(counted(SEGMENTS, again, "2026-01-02T00:00:00Z"), rows))
+
+
 def test_another_instant_is_a_difference() -> None:
     rows = published()
     rows[0] = {**rows[0], "at": "2026-01-01T10:00:00.001Z"}

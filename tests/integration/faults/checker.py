@@ -8,13 +8,14 @@ the transitions of contacts whose facts came in order.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from engine.conditions.instants import format_instant, parse_instant
+from engine.membership.facts import ERASURE
 from engine.membership.placement import split_key
 from engine.recount import Result, compare, recount
 from engine.state.changelog import STATE, changelog_topic, journal_topic
@@ -83,29 +84,51 @@ def who(document: Mapping[str, Any]) -> Who:
     return document.get("workspace", "default"), document["contact"]
 
 
-def ids_of(facts: Iterable[Record]) -> dict[Who, set[str]]:
-    """The distinct event ids of each contact."""
+def erasures_of(facts: Iterable[Record]) -> dict[Who, int]:
+    """The last instant (ms) at which each erased contact was erased."""
+    found: dict[Who, int] = {}
+    for at, fact in _with_instants(facts):
+        if fact["type"] == ERASURE:
+            found[who(fact)] = max(at, found.get(who(fact), at))
+    return found
+
+
+def ids_of(facts: Sequence[Record]) -> dict[Who, set[str]]:
+    """The distinct event ids of each contact, of an erased one those of its facts since."""
     found: dict[Who, set[str]] = defaultdict(set)
-    for fact in _read(facts):
-        found[who(fact)].add(fact["id"])
+    erased = erasures_of(facts)
+    for at, fact in _with_instants(facts):
+        if fact["type"] != ERASURE and at > erased.get(who(fact), -1):
+            found[who(fact)].add(fact["id"])
     return dict(found)
 
 
-def alternation(transitions: Sequence[Record]) -> list[str]:
-    """Enter and exit alternate, sequences count 1, 2, 3 …, and no contact's instants go back."""
+def _with_instants(facts: Iterable[Record]) -> Iterable[tuple[int, dict[str, Any]]]:
+    """Facts with the instants (ms) at which they count: never after their arrival."""
+    for record in facts:
+        if record.value is not None:
+            fact = orjson.loads(record.value)
+            yield min(parse_instant(fact["at"]), record.timestamp), fact
+
+
+def alternation(transitions: Sequence[Record], erased: Collection[Who] = ()) -> list[str]:
+    """Enter and exit alternate, sequences count 1, 2, 3 …, and no contact's instants go back; of `erased` contacts
+    sequences may begin anew after any exit, at an earlier instant."""
     faults: list[str] = []
     sequences: dict[tuple[str, str, str], int] = defaultdict(int)
     last: dict[Who, int] = {}
     for each in _read(transitions):
         name = (*who(each), each["segment"])
         wanted = sequences[name] + 1
+        if each["sequence"] == 1 and wanted > 1 and wanted % 2 and who(each) in erased:
+            wanted = 1
         if each["sequence"] != wanted:
             faults.append(f"{name}: sequence {each['sequence']} where {wanted} was due")
         sequences[name] = each["sequence"]
         if each["change"] != ("enter" if each["sequence"] % 2 else "exit"):
             faults.append(f"{name}: {each['change']} has sequence {each['sequence']}")
         at = parse_instant(each["at"])
-        if at < last.get(who(each), at):
+        if at < last.get(who(each), at) and who(each) not in erased:
             faults.append(f"{name}: {each['at']} is before the contact's last transition")
         last[who(each)] = at
     return faults
@@ -204,7 +227,7 @@ def like_recount(seen: Seen, result: Result, grace: int, in_order: Callable[[Who
 
     A contact is in order if `in_order` says so and each of its facts arrived within `grace` (ms) of its instant.
     """
-    known = ids_of(seen.facts).keys()
+    known = {who(fact) for fact in _read(seen.facts)}
     slow = {
         who(fact)
         for record, fact in zip(seen.facts, _read(seen.facts), strict=True)
@@ -226,7 +249,7 @@ def judge(seen: Seen, result: Result, truth: Truth, in_order: Callable[[Who], bo
         "dead letters": no_dead_letters(seen.dead_letters),
         "facts counted": counted_once(seen.facts, seen.changelog),
         "facts journaled": journaled_once(seen.facts, seen.journal),
-        "alternation": alternation(seen.transitions),
+        "alternation": alternation(seen.transitions, erasures_of(seen.facts)),
         "ids": unique_ids(seen.transitions),
         "segment topics": fanned_out(seen.transitions, seen.segment_topics),
         "recount": unlike,

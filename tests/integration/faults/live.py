@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import orjson
 
+from engine.membership.facts import ERASURE
 from tests.generate.contacts import TOPIC_OF, TOPICS, Story
 from tests.generate.facts import instant
 from tests.integration.harness_kafka import producer
@@ -27,6 +28,7 @@ BEAT = 0.02  # seconds between two bursts
 FLUSH_WITHIN = 60.0  # seconds, at the end
 FAR = 15_000  # ms beyond GRACE
 AHEAD = 300  # ms
+ERASED = 0.01  # share of facts that erase their contact, which goes on as a new one
 _NAMES = tuple(TOPICS)
 _REMEMBERED = 200  # records that may be sent again
 
@@ -112,7 +114,9 @@ class LiveProducer:
 
     def _send(self, contact: _Contact, spent: float) -> None:
         kind, properties = contact.story.next()
-        topic = contact.topic or TOPIC_OF[kind]
+        if self._rng.random() < ERASED:
+            kind, properties = ERASURE, {}
+        topic = contact.topic or TOPIC_OF.get(kind, "events.contacts")
         if self._silent.get(topic, 0) > spent:
             return
         at = self._instant(contact)
@@ -143,7 +147,7 @@ class LiveProducer:
     def _repeat(self) -> None:
         """An id once more, through the same topic; half of the time with other content."""
         topic, key, fact = self._rng.choice(self._recent)
-        if self._rng.random() < 0.5:
+        if self._rng.random() < 0.5 and fact["type"] != ERASURE:  # which has none
             fact = {**fact, "properties": {"button": "other", "amount": 99_999}}
         self._publish(topic, key, fact)
 

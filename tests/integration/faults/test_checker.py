@@ -15,14 +15,23 @@ from engine.conditions.instants import format_instant
 from engine.definitions.document import canonical
 from engine.definitions.graph import named_models
 from engine.definitions.reading import load_folder
-from engine.membership.facts import read_fact
-from engine.membership.placement import store_key
+from engine.membership.facts import ERASURE, read_fact
+from engine.membership.placement import split_key, store_key
 from engine.membership.transitions import transition_id
 from engine.recount import recount
 from engine.state.codec import encode_chunk, encode_contact
 from tests.generate import Shape, generate, wire
 from tests.generate.facts import LATENCY, key
-from tests.integration.faults.checker import Seen, Truth, ids_of, in_arrival_order, judge, recounted, with_arrival
+from tests.integration.faults.checker import (
+    Seen,
+    Truth,
+    erasures_of,
+    ids_of,
+    in_arrival_order,
+    judge,
+    recounted,
+    with_arrival,
+)
 from tests.integration.harness_kafka import Record
 from tests.placement import partition_of
 
@@ -52,11 +61,12 @@ def _transition(each: dict[str, Any], offset: int) -> Record:
 def _chunks(facts: list[Record]) -> list[Record]:
     kept: dict[bytes, list[Fact]] = {}
     ids: dict[bytes, set[str]] = {}
+    wanted = ids_of(facts)
     for record in facts:
         assert record.value is not None
         fact = read_fact(record.value, arrival=record.timestamp, fallback_id="", skew=0, max_bytes=1 << 20)
         assert isinstance(fact, Fact)
-        if fact.id not in ids.setdefault(fact.key, set()):
+        if fact.id in wanted.get(split_key(fact.key), ()) and fact.id not in ids.setdefault(fact.key, set()):
             ids[fact.key].add(fact.id)
             kept.setdefault(fact.key, []).append(fact)
     chunks = []
@@ -84,6 +94,10 @@ def seen(perfect: Seen) -> Seen:
 def perfect() -> Seen:
     """A perfect run over 900 facts, written by hand from the recount."""
     sent = generate(Shape(facts=900, contacts=30, grace=1_000))
+    newest = max(sent, key=lambda each: each.at)  # of a contact that is not heard of again
+    for each in [newest, *{each.contact: each for each in sent[400:420] if each.contact != newest.contact}.values()]:
+        erasure = {**each.fact, "id": f"erase-{each.fact['contact']}", "type": ERASURE, "properties": {}}
+        sent.append(each._replace(topic="events.contacts", fact=erasure, arrives=each.arrives + 1))
     facts = in_arrival_order(
         _record(each.topic, key(each), wire(each), offset, each.arrives) for offset, each in enumerate(sent)
     )
@@ -129,7 +143,9 @@ def _repeat_transition(seen: Seen) -> None:
 
 
 def _swap_transitions(seen: Seen) -> None:
-    mine = [i for i, r in enumerate(seen.transitions) if r.key == seen.transitions[0].key]
+    erased = {contact.encode() for _, contact in erasures_of(seen.facts)}
+    chosen = next(record.key for record in seen.transitions if record.key not in erased)
+    mine = [i for i, r in enumerate(seen.transitions) if r.key == chosen]
     first, second = mine[0], mine[-1]
     seen.transitions[first], seen.transitions[second] = seen.transitions[second], seen.transitions[first]
 
@@ -174,6 +190,15 @@ def _repeat_chunk(seen: Seen) -> None:
     seen.journal.append(chunk._replace(key=chunk.key[:-4] + (99).to_bytes(4, "big")))
 
 
+def _keep_erased_state(seen: Seen) -> None:
+    gone = next(who for who in erasures_of(seen.facts) if who not in ids_of(seen.facts))
+    seen.changelog.append(_record("changelog", b"s" + store_key(*gone), encode_contact(Contact(facts=3))))
+
+
+def _lose_erasures(seen: Seen) -> None:
+    seen.facts = [record for record in seen.facts if b"contact_erased" not in (record.value or b"")]
+
+
 def _lose_from_fan_out(seen: Seen) -> None:
     del seen.segment_topics["segments.default.buyers"][0]
 
@@ -206,6 +231,8 @@ def _nothing_in_order(seen: Seen) -> None:
         (_lose_state, "0 facts counted of"),
         (_lose_chunk, "the journal lacks"),
         (_repeat_chunk, "has too often {'"),
+        (_keep_erased_state, "3 facts counted of 0"),
+        (_lose_erasures, "sequence 1 where"),
         (_lose_from_fan_out, "lacks 1 transitions"),
         (_repeat_in_fan_out, "has 1 too many"),
         (_dead_letter, "dead letter from"),
