@@ -139,7 +139,7 @@ def test_lines_of_one_instant_are_one_change_in_their_order(desk: Desk) -> None:
         put(2, "apply", view), put(2, "delete", "lookers"),  # never seen
         put(3, "pause", "buyers"), put(3, "resume", "buyers"),
         put(4, "delete", "buyers"), put(4, "apply", {"segment": "buyers", "when": {"did": {"event": "refund"}}}),
-        put(5, "apply", view), put(5, "pause", "lookers"),
+        put(5, "apply", view), put(5, "pause", "lookers"), put(5, "pause", "buyers"), put(5, "delete", "buyers"),
     )  # fmt: skip
     changes = desk.write("changes.jsonl", *lines)
     code, found, told = desk.run("--events", events, "--definitions", changes)

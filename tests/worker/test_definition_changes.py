@@ -237,6 +237,8 @@ def test_what_cannot_be_understood_may_be_deleted_and_is_told_of() -> None:
     assert "a, in force at version 1, is not a definition that this version understands" in told
     assert log.did(delete=[key("a")]) == [("a", "deleted", 2, "deleted")]
     assert log.did(apply=[bought("c")]) == [("c", "created", 1, "active")]
+    log.known[key("b")].definition = {"segment": "b", "when": {"of_tomorrow": {}}}
+    assert log.did(apply=[bought("b")]) == [("b", "changed", 2, "active")]
 
 
 def test_one_thing_at_a_time() -> None:
