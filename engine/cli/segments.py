@@ -10,6 +10,7 @@ from engine.cli.commands import Commands, Place
 
 PLACES: Final = {
     "check": Place("engine.cli.segments_check", "check", "Say what is wrong with definitions in files."),
+    "plan": Place("engine.cli.plan", "command", "What a change would do, before it is made."),
     "apply": Place("engine.cli.segments_change", "apply", "Put definitions in force, as one change."),
     "pause": Place("engine.cli.segments_change", "pause", "Freeze segments: nobody enters, few leave."),
     "resume": Place("engine.cli.segments_change", "resume", "Let paused segments go on."),

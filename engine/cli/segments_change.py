@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -40,27 +41,40 @@ def change_options(command: F) -> F:
 
 
 @click.command()
-@click.argument("folders", metavar="DIR|FILE…", nargs=-1, required=True)
+@click.argument("folders", metavar="[DIR|FILE…]", nargs=-1)
+@click.option(
+    "--plan", metavar="FILE", type=click.Path(path_type=Path), help="What segments plan --out has kept, exactly that."
+)
 @change_options
 @click.option("--wait", is_flag=True, help="Come back when the workers have filled every contact; asks one at --url.")
 @url_option
 @click.pass_context
 def apply(
     ctx: click.Context, folders: tuple[str, ...], author: str | None, note: str, expect: tuple[str, ...],
-    brokers: str | None, output: Format, wait: bool, url: str | None,
+    brokers: str | None, output: Format, wait: bool, url: str | None, plan: Path | None,
 ) -> None:  # fmt: skip
     """Put definitions in force, as one change.
 
     What has the same meaning as before is left as it is; what is paused stays paused. What is in force and not in the
-    files stays. Models stand beside the segments that score by them.
+    files stays. Models stand beside the segments that score by them. A plan is refused when any definition that it
+    names or builds on has changed since it was made; facts may have gone on.
     """
     from engine.worker.definition_log import Change
 
     settings = settings_of(ctx, brokers=brokers)
-    definitions = all_of(definitions_of(folders, settings, alone=False))
-    expected = expectations(expect, [each.key for each in definitions])
-    asked = Change(apply=definitions, expected=expected, author=author or user(), note=note)
-    applied = made(settings, asked, output, named(folders))
+    if (plan is None) is not bool(folders):
+        raise UserError("Name files or folders with definitions, or a plan with --plan FILE; one of the two.")
+    if plan is not None:
+        from engine.cli.plan import planned
+
+        if expect:
+            raise UserError("A plan says itself which versions it expects: leave --expect out.")
+        asked = planned(plan, settings, author or user(), note)
+    else:
+        definitions = all_of(definitions_of(folders, settings, alone=False))
+        expected = expectations(expect, [each.key for each in definitions])
+        asked = Change(apply=definitions, expected=expected, author=author or user(), note=note)
+    applied = made(settings, asked, output, str(plan) if plan is not None else named(folders))
     if wait:
         read_to = max((each.offset + 1 for each in applied if each.offset is not None), default=0)
         wait_until_filled(url or settings.url, read_to, WAIT)
