@@ -128,6 +128,9 @@ class Segment(Written):
     include: Contacts = Field(default_factory=list)
     exclude: Contacts = Field(default_factory=list)
     topic: StrictBool = True
+    """Whether the segment has a topic of its own, segments.<workspace>.<id>, beside segments.transitions."""
+    members_topic: StrictBool = True
+    """Whether segments.members holds the segment's present members."""
     when: Condition | None = None
 
     @model_validator(mode="after")
@@ -176,4 +179,6 @@ def canonical(segment: Segment) -> dict[str, Any]:
     found: dict[str, Any] = segment.model_dump(mode="json", by_alias=True, exclude_none=True)
     for pins in ("include", "exclude", "hidden_from"):
         found[pins] = sorted(set(found[pins]))
+    if segment.members_topic:  # written only where it is switched off: older versions know nothing of it
+        del found["members_topic"]
     return found

@@ -10,6 +10,9 @@ from engine.conditions.fact import Fact
 from engine.membership.facts import Rejected
 from engine.membership.transitions import Transition
 
+MemberRow = tuple[str, str, str, Transition | None]
+"""Workspace, segment, contact, and the enter that is to stand there; None where nothing is to."""
+
 
 class Contacts(Protocol):
     """Where states come from: memory, a store, or a dictionary."""
@@ -42,7 +45,7 @@ class Batch:
     transitions, what was erased, counts."""
 
     __slots__ = (
-        "contacts", "deadlines", "duplicates", "erased", "facts", "gone", "journal", "kept", "late", "marks",
+        "contacts", "deadlines", "duplicates", "erased", "facts", "gone", "journal", "kept", "late", "marks", "members",
         "refused", "shortened", "transitions", "unmet", "unplaced",
     )  # fmt: skip
 
@@ -50,6 +53,8 @@ class Batch:
         self.contacts: dict[bytes, Contact] = {}
         self.journal: dict[bytes, list[Fact]] = {}
         self.transitions: list[Transition] = []
+        self.members: list[MemberRow] = []
+        """What `segments.members` is to say beside these transitions, and before them: its switch was turned."""
         self.refused: list[tuple[Fact, Rejected]] = []
         """Facts that were not taken, as their contact holds too much already."""
         self.gone: dict[bytes, int] = {}

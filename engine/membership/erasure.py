@@ -63,7 +63,7 @@ def erase(
         if entry is not None and entry[SEQUENCE] & 1:
             leaving = Transition(
                 name, segment.id, segment.version, contact_id, entry[SEQUENCE] + 1, as_of, clock, late, NEVER, cause,
-                None, segment.topic, contact.erased_at, source_of(workspace.touch, contact),
+                None, segment.kept, contact.erased_at, source_of(workspace.touch, contact),
             )  # fmt: skip
             batch.transitions.append(leaving)
     since = [fact for fact in history() if fact.at > at]

@@ -21,18 +21,20 @@ from engine.definitions.graph import named_models, needed
 if TYPE_CHECKING:
     from engine.membership.plan import Plan
 
-_ASIDE = ("name", "description", "hidden_from", "topic")
+_ASIDE = ("name", "description", "hidden_from", "topic", "members_topic")
 """Fields that nobody's membership or payload rests on."""
 _SCORING = set(Scoring.model_fields)
 
 
 class Filled(msgspec.Struct, array_like=True, frozen=True):
     """The plan that every contact of a partition was last brought up to: its fingerprint, the judged digest of each
-    segment by the segment's key, and the keys of its features by workspace. Bounded by the number of definitions."""
+    segment by the segment's key, the keys of its features by workspace, and the keys of the segments whose members are
+    not in `segments.members`. Bounded by the number of definitions."""
 
     fingerprint: int = 0
     segments: dict[int, int] = {}
     features: dict[str, frozenset[int]] = {}
+    unkept: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, plan: Plan) -> Filled:
@@ -40,7 +42,7 @@ class Filled(msgspec.Struct, array_like=True, frozen=True):
         spaces = plan.workspaces
         segments = {segment.key: segment.judged for space in spaces.values() for segment in space.segments}
         features = {name: frozenset(space.features) for name, space in spaces.items()}
-        return cls(plan.fingerprint, segments, features)
+        return cls(plan.fingerprint, segments, features, plan.unkept)
 
 
 def judged_digest(

@@ -303,6 +303,8 @@ class Plan:
         """Deleted segments by key: workspace, id and last version; their members leave."""
         self.read_to = read_to
         self.touch = touch
+        self.unkept = frozenset(s.key for each in workspaces.values() for s in each.segments if not s.kept)
+        """Keys of the segments whose members are not in `segments.members`."""
         self.nothing = WorkspacePlan((), {})
 
     def workspace(self, name: str) -> WorkspacePlan:
@@ -353,6 +355,7 @@ def compile_plan(
         workspaces[name] = WorkspacePlan(documents, {}, scoring.get(name, {}), frozen, touch)
     gone = {segment_key(workspace, name): (workspace, name, version) for workspace, name, version in retired}
     judged = [[s.key, s.judged] for each in workspaces.values() for s in each.segments]
+    judged += [[s.key] for each in workspaces.values() for s in each.segments if not s.kept]
     if touch is not None:
         judged.append([touch.key])
     plan = Plan(digest(json.dumps(sorted(judged))), workspaces, gone, read_to, touch)

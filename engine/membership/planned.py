@@ -32,8 +32,8 @@ class PlannedSegment:
     """One segment, compiled. `rank` is its place in the order of judging within its workspace."""
 
     __slots__ = (
-        "document", "gate", "group", "id", "judged", "key", "open_unknown", "paused", "payload", "priority", "rank",
-        "rule", "scope", "topic", "version", "workspace",
+        "document", "gate", "group", "id", "judged", "kept", "key", "open_unknown", "paused", "payload", "priority",
+        "rank", "rule", "scope", "version", "workspace",
     )  # fmt: skip
 
     def __init__(
@@ -50,7 +50,7 @@ class PlannedSegment:
         self.key = segment_key(document.workspace, document.segment)
         self.judged = judged
         self.paused = paused
-        self.topic = document.topic
+        self.kept = document.members_topic
         self.group = document.group.name if document.group is not None else None
         self.priority = document.group.priority if document.group is not None else 0
         self.gate = gate_of(document.mailable)

@@ -7,7 +7,7 @@ history are arguments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from engine.conditions.aggregating import NeedsHistory
@@ -18,7 +18,7 @@ from engine.conditions.feature import Feature
 from engine.conditions.first_touch import FirstTouch
 from engine.conditions.instants import NEVER
 from engine.membership.attributes import CHANGES
-from engine.membership.batch import Batch
+from engine.membership.batch import Batch, MemberRow
 from engine.membership.consents import hear
 from engine.membership.filled import Filled
 from engine.membership.judge import Change, judge
@@ -252,7 +252,7 @@ def publish(
                 until,
                 cause,
                 payload,
-                segment.topic,
+                segment.kept,
                 contact.erased_at,
                 source,
             )
@@ -295,6 +295,8 @@ def take_up_plan(
             value = feature.fold(facts, contact.as_of, feature.forgotten(contact, history.horizon))
             if value is not None:
                 contact.features[feature.key] = value
+    switching = bool(plan.unkept or filled.unkept) or not is_under
+    were = {each for each, entry in contact.members.items() if entry[SEQUENCE] & 1} if switching else ()
     segments = workspace.segments if ranks is None else workspace.together(ranks)
     changes, _ = judge(workspace, contact, contact_id, segments, t)
     published = len(batch.transitions)
@@ -326,7 +328,35 @@ def take_up_plan(
         first = change[0].key not in filled.segments
         cause = BACKFILL if first else DEFINITION
         publish(workspace.touch, contact, contact_id, [change], t, clock, False, cause, cause, batch)
+    if switching:
+        turned = plan.unkept ^ filled.unkept if is_under else None
+        batch.members += _switched(workspace, contact, contact_id, were, turned, clock)
     if len(batch.transitions) > published:
         contact.as_of = t
     contact.plan = plan.fingerprint
     contact.deadline = next_deadline(contact)
+
+
+def _switched(
+    workspace: WorkspacePlan, contact: Contact, contact_id: str, were: Collection[int],
+    turned: Collection[int] | None, clock: int,
+) -> Iterable[MemberRow]:  # fmt: skip
+    """What `segments.members` is to say of a contact, where the switch of a segment that it was or is in was turned.
+
+    `were` are the keys of the segments that it was in before, `turned` of those whose switch was; None: nobody knows.
+    Those who come or go are told by their transitions, unless the switch says otherwise.
+    """
+    for key, entry in contact.members.items():
+        segment = workspace.by_key.get(key)
+        if segment is None or (turned is not None and key not in turned):
+            continue
+        if not segment.kept:
+            if key in were:
+                yield segment.workspace, segment.id, contact_id, None
+        elif entry[SEQUENCE] & 1 and key in were:
+            payload = segment.payload(contact) if segment.payload is not None else None
+            stands = Transition(
+                segment.workspace, segment.id, segment.version, contact_id, entry[SEQUENCE], entry[SINCE], clock, False,
+                entry[UNTIL], DEFINITION, payload, True, contact.erased_at,
+            )  # fmt: skip
+            yield segment.workspace, segment.id, contact_id, stands

@@ -19,17 +19,17 @@ FIELD_BYTES_MAX = 8 << 10
 class Transition:
     """One enter or exit of one contact in one segment. Instants in milliseconds; `not_before` NEVER: not without a
     new fact. `source` is where the contact came from by what was known then, empty where nothing says: counted, and not
-    told to subscribers."""
+    told to subscribers. `kept`: segments.members follows it."""
 
     __slots__ = (
-        "at", "cause_at", "cause_id", "cause_kind", "cause_type", "change", "contact", "detected_at", "id", "late",
-        "not_before", "payload", "segment", "sequence", "source", "topic", "version", "workspace",
+        "at", "cause_at", "cause_id", "cause_kind", "cause_type", "change", "contact", "detected_at", "id", "kept",
+        "late", "not_before", "payload", "segment", "sequence", "source", "version", "workspace",
     )  # fmt: skip
 
     def __init__(
         self, workspace: str, segment: str, version: int, contact: str, sequence: int, at: int, detected_at: int,
         late: bool, not_before: int,
-        cause: tuple[str, str | None, str | None, int | None], payload: dict[str, Any] | None, topic: bool,
+        cause: tuple[str, str | None, str | None, int | None], payload: dict[str, Any] | None, kept: bool,
         erased_at: int = NEVER_ERASED, source: str = "",
     ) -> None:  # fmt: skip
         self.workspace = workspace
@@ -44,7 +44,7 @@ class Transition:
         self.not_before = not_before
         self.cause_kind, self.cause_id, self.cause_type, self.cause_at = cause
         self.payload = payload
-        self.topic = topic
+        self.kept = kept
         self.source = source
         self.id = transition_id(workspace, segment, contact, sequence, at, erased_at)
         """A pure function of workspace, segment, contact, sequence, change and `at`, and of the erasure that the

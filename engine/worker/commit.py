@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
 import topics
-from engine.membership.batch import Batch
+from engine.membership.batch import Batch, MemberRow
 from engine.membership.facts import Rejected
 from engine.membership.placement import wire_key
 from engine.membership.transitions import encode, headers
@@ -163,11 +163,13 @@ def encode_changes(
     ]
     if batch.marks:
         _erase(batch, changes)
+    if members:
+        changes.members += [_member_row(each, now) for each in batch.members]
     for transition in batch.transitions:
         value = encode(transition, now)
         key = wire_key(transition.workspace, transition.contact)
         changes.transitions.append((key, value, headers(transition)))
-        if members:
+        if members and transition.kept:
             member = f"{transition.workspace}/{transition.segment}/{transition.contact}".encode()
             changes.members.append((member, value if transition.change == "enter" else None, []))
     changes.letters = [letter_row(letter, letter_bytes) for letter in letters]
@@ -175,6 +177,11 @@ def encode_changes(
         row = (record.key, record.value, [*origin(record), *record.headers])
         changes.forwarded.setdefault(number, []).append(row)
     return changes
+
+
+def _member_row(row: MemberRow, now: int) -> Row:
+    workspace, segment, contact, stands = row
+    return f"{workspace}/{segment}/{contact}".encode(), None if stands is None else encode(stands, now), []
 
 
 def _erase(batch: Batch, changes: Changes) -> None:

@@ -355,3 +355,47 @@ def test_applied_after_its_facts_it_has_the_same_members(
     known = {who for who in "abc" if any(b'"contact":"' + who.encode() + b'"' in line for line in lines)}
     for segment in segments:
         assert before.members(segment.segment) & known == after.members(segment.segment) & known, segment.segment
+
+
+def _rows(replay: Replay, segments: str) -> list[tuple[str, str, str | None]]:
+    """What `segments.members` is told, beside transitions, when these definitions are taken up."""
+    partition = replay.partition
+    assert partition.change_plan(compile_plan([(each, 2) for each in documents(segments)]))
+    partition.fill(sorted(replay.contacts.contacts))
+    partition.fill_ended()
+    batch = partition.drain()
+    replay.contacts.commit(batch)
+    return [(segment, contact, stands and stands.id) for _, segment, contact, stands in batch.members]
+
+
+def test_the_switch_of_segments_members_takes_present_members_out_and_puts_them_back() -> None:
+    replay = Replay(documents(f"{BUYERS}\n---\n{CLICKERS}"))
+    (entered,) = [t for line in (fact("2026-01-01", "purchase", "a"),) for t in replay.take(line_of(line))]
+    replay.take(line_of(fact("2026-01-01", "click", "b")))
+    off = f"{BUYERS}\nmembers_topic: false\n---\n{CLICKERS}"
+    assert _rows(replay, off) == [("buyers", "a", None)]
+    assert entered.kept
+    (later,) = replay.take(line_of(fact("2026-01-02", "purchase", "c")))
+    assert not later.kept
+    assert _rows(replay, f"{BUYERS}\n---\n{CLICKERS}") == [("buyers", "a", entered.id), ("buyers", "c", later.id)]
+    # Nothing is told again while the switch stays as it is.
+    assert _rows(replay, f"{BUYERS}\npayload: [name]\n---\n{CLICKERS}") == []
+
+
+def test_who_leaves_as_the_switch_is_turned_is_taken_out_too() -> None:
+    replay = Replay(documents(BUYERS))
+    replay.take(line_of(fact("2026-01-01", "purchase", "a")))
+    assert _rows(replay, f"{BUYERS}\nexclude: [a]\nmembers_topic: false") == [("buyers", "a", None)]
+
+
+def test_a_fill_that_another_change_overtook_leaves_no_member_untold() -> None:
+    replay = Replay(documents(BUYERS))
+    for each in "ab":
+        replay.take(line_of(fact("2026-01-01", "purchase", each)))
+    partition = replay.partition
+    partition.change_plan(compile_plan([(each, 2) for each in documents(f"{BUYERS}\nmembers_topic: false")]))
+    first = min(replay.contacts.contacts)
+    partition.fill([first])  # its member is taken out, and the other is not reached
+    replay.contacts.commit(partition.drain())
+    told = _rows(replay, f"{BUYERS}\ndescription: kept again")
+    assert [contact for _, contact, stands in told if stands] == ["a"]

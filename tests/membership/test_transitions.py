@@ -19,7 +19,7 @@ def transition(**more: Any) -> Transition:
     found: dict[str, Any] = {
         "workspace": "default", "segment": "tea", "version": 3, "contact": "c-42", "sequence": 5, "at": AT,
         "detected_at": AT, "late": False, "not_before": NEVER, "cause": ("event", "e-1", "purchase", AT),
-        "payload": None, "topic": True,
+        "payload": None, "kept": True,
     }  # fmt: skip
     return Transition(**{**found, **more})
 
@@ -43,7 +43,7 @@ def test_the_id_depends_on_what_makes_a_transition(more: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     "more",
     [{"version": 4}, {"detected_at": AT + 9}, {"late": True}, {"not_before": AT + 5}, {"payload": {"a": 1}},
-     {"topic": False}, {"cause": ("clock", None, None, None)}],
+     {"kept": False}, {"cause": ("clock", None, None, None)}],
 )  # fmt: skip
 def test_the_id_depends_on_nothing_else(more: dict[str, Any]) -> None:
     assert transition(**more).id == transition().id
