@@ -27,7 +27,8 @@ MATE: Final = "a hidden segment"
 
 def sight_of(engine: SegmentEngine, request: Request) -> Sight:
     """What the one who asks may see; a worker that passes a question on names nobody. Raises Refused."""
-    agent = request.headers.get(HEADER) or request.query_params.get("agent")
+    header = request.headers.get(HEADER)  # bytes as letters, as HTTP has them; names are UTF-8
+    agent = header.encode("latin-1").decode(errors="replace") if header else request.query_params.get("agent")
     if agent is not None and not 1 <= len(agent) <= AGENT_MAX:
         raise Refused(400, "bad_agent", f"agent is a name of 1 to {AGENT_MAX} characters.")
     if agent is None:

@@ -65,7 +65,7 @@ class SegmentFaces:
         """A page of members in the order of their ids' bytes; `next` goes into the next question's `after`."""
         after, limit = request.query_params.get("after", ""), whole_number_of(request, "limit", 1, LIMIT_MAX, LIMIT)
         name, workspace = request.path_params["segment"], workspace_of(request)
-        if is_own(request) and sight_of(self._engine, request).sees(workspace, name):
+        if is_own(request) and sight_of(self._engine, request).knows(workspace, name):
             return Answer(await self._peers.own_members(workspace, name, after, limit))
         self._known(request)
         members, following = await self._peers.members(workspace, name, after, limit)
@@ -79,7 +79,7 @@ class SegmentFaces:
         name, workspace = request.path_params["segment"], workspace_of(request)
         columns = _columns(request.query_params.get("columns"))
         try:
-            if is_own(request) and sight_of(self._engine, request).sees(workspace, name):
+            if is_own(request) and sight_of(self._engine, request).knows(workspace, name):
                 return self._snapshots.own(workspace, name, columns)
             segment, version = self._known(request)
             about = {"workspace": workspace, "segment": name, "name": segment.name, "version": version}
