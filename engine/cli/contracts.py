@@ -136,6 +136,7 @@ class BasisRecord(BaseModel):
     of: Literal["state", "journal"] = Field(description="The state as time passes on, or the journal taken anew.")
     facts: int = Field(ge=0, description="Journaled facts at or before the instant.")
     older: int = Field(ge=0, description="Facts that were taken and are no longer in the journal.")
+    since: WireInstant | None = Field(description="Facts up to here may be missing from it; null: none is.")
 
 
 class ConditionRecord(BaseModel):
@@ -154,6 +155,7 @@ class ConditionRecord(BaseModel):
     would_change: bool = Field(description="One of the leaves that would have to change for another answer.")
     children: list[ConditionRecord]
     nested: ExplanationRecord | None = Field(description="Of `in_segment`: of the other segment.")
+    unheld: bool = Field(description="Facts that are no longer in the journal might have a say in this leaf.")
 
 
 class ExplanationRecord(BaseModel):

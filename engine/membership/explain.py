@@ -7,6 +7,7 @@ forgotten is said, never guessed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from engine.conditions.boolean import parts_of
@@ -24,6 +25,7 @@ from engine.membership.flips import Shape, smallest_sets
 from engine.membership.judge import judge
 from engine.membership.moment import Known, Moment, Slices, copied, done, moment_of
 from engine.membership.planned import PlannedSegment, segment_key
+from engine.membership.unheld import lacking
 
 FACTS_SHOWN: Final = 20
 """Facts that are shown under one leaf, the newest; their number is told."""
@@ -197,6 +199,7 @@ class Answers:
         yield
         rests_on = leaf.evidence(planned.scope, self.facts, self.t)
         node.facts, node.facts_all = [_shown(fact) for fact in rests_on[-FACTS_SHOWN:]], len(rests_on)
+        node.unheld = self._unheld(planned, leaf)
         if not isinstance(leaf, InSegment):
             node.next = self._next_truth(evaluate, node.truth, until)
             return
@@ -209,6 +212,15 @@ class Answers:
         if place not in self._explained:
             self._explained[place] = yield from self.explain(other, nested - 1)
         node.nested = self._explained[place]
+
+    def _unheld(self, planned: PlannedSegment, leaf: Any) -> bool:
+        """Whether facts that the journal no longer holds might have a say in the leaf."""
+        since, state = self.basis.since, self.known.state
+        if since is None or state is None:
+            return False
+        own = replace(planned.scope, uses=set())
+        leaf.compile(own)
+        return bool(lacking(self.workspace, state, since, own.uses, self.t))
 
     def _next_truth(self, evaluate: Evaluate, truth: bool, until: int) -> told.Next:
         """When a leaf's truth changes if nothing happens: from `until` to `until`."""

@@ -57,12 +57,14 @@ class Basis(msgspec.Struct, frozen=True):
     """What the answer is made from: `of` is state (as it stands, time passed on to then) or journal (folded anew).
 
     `facts` is how many journaled facts count by then; `older` how many more were taken once that the journal does not
-    keep any more: what rests on them alone is not told, and of a past instant not counted.
+    keep any more: what rests on them alone is not told, and of a past instant not counted. `since` is the instant up
+    to which facts may be missing, None where none is.
     """
 
     of: str
     facts: int
     older: int
+    since: Instant | None = None
 
 
 class Node(msgspec.Struct):
@@ -71,7 +73,9 @@ class Node(msgspec.Struct):
     `until`: its truth is known to hold until then without a new fact, None for ever; `next`, of leaves: when that truth
     really changes. `facts` are the newest it rests on, `facts_all` how many there are. `would_change` marks the leaves
     of one smallest set whose change would change the answer. `nested` explains the segment of an `in_segment`,
-    without its rule where that was not asked for.
+    without its rule where that was not asked for. `unheld` marks leaves on which facts that are no longer in the
+    journal might have a say: they are counted only where the condition was there when they came, and of a past instant
+    not at all.
     """
 
     condition: str
@@ -85,6 +89,7 @@ class Node(msgspec.Struct):
     would_change: bool = False
     children: list[Node] = []
     nested: Explanation | None = None
+    unheld: bool = False
 
 
 class Explanation(msgspec.Struct):

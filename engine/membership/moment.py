@@ -18,7 +18,7 @@ from engine.conditions.contact import NEVER_ERASED, Contact
 from engine.conditions.fact import Fact
 from engine.conditions.instants import DAY
 from engine.membership.batch import Batch
-from engine.membership.explanation import Basis, TooFarAhead
+from engine.membership.explanation import Basis, Instant, TooFarAhead
 from engine.membership.partition import Partition
 from engine.membership.placement import store_key
 from engine.membership.plan import Plan, WorkspacePlan
@@ -98,7 +98,8 @@ def moment_of(known: Known, state: Contact, t: int) -> Slices[Moment]:
     if not is_past:
         contact, since = yield from _passed_on(known, key, state, t)
         transitions += since
-    basis = Basis("journal" if is_past else "state", len(taken), max(0, state.facts - len(kept)))
+    older = max(0, state.facts - len(kept))
+    basis = Basis("journal" if is_past else "state", len(taken), older, Instant(horizon) if older else None)
     plan = going.plan if is_past else known.plan
     workspace = plan.workspace(known.workspace).for_contact(contact)
     return Moment(known, t, contact, workspace, transitions, effective(taken), basis)

@@ -109,6 +109,8 @@ def _tree(node: Node, depth: int, marks: bool) -> Iterator[str]:
     marked = marks and node.would_change
     yield f"{margin}{truth + MARK if marked else truth:4} {node.words}"
     inner = margin + " " * 7
+    if node.unheld:
+        yield f"{inner}facts that are no longer in the journal might have a say in this"
     if node.next is not None and node.next.at is not None:
         yield f"{inner}if nothing happens, {_next_words(node.next, 'this')}"
     if len(node.facts) < node.facts_all:
@@ -150,3 +152,6 @@ def _basis(each: Explanation) -> Iterator[str]:
         were = "fact is" if each.basis.older == 1 else "facts are"
         lost = "counts here" if each.basis.of == "journal" else "is shown, though it may count"
         yield f"{each.basis.older} older {were} no longer in the journal: nothing of that {lost}."
+        since = each.basis.since
+        if since is not None and each.basis.of == "state" and any(leaf.unheld for leaf in _leaves(each.rule)):
+            yield f"A condition that was new or changed after them counts only facts after {format_instant(since)}."

@@ -170,11 +170,18 @@ def test_a_late_fact_from_before_the_journal_is_counted_as_one_that_has_no_place
     assert (replay.members("s"), replay.unplaced) == (set(), 1), "the journal reaches to it"
 
 
-def test_an_explanation_says_what_is_no_longer_held() -> None:
-    replay = taken(Replay(documents(BUYERS), journal_facts=10), [fact("2026-01-01", "purchase"), *clicks(20, day=3)])
+def test_an_explanation_says_what_is_no_longer_held_and_where_it_might_count() -> None:
+    both = f"{BUYERS}\n---\nsegment: clickers\nwhen: {{did: {{event: click, within: PT12H}}}}"
+    replay = taken(Replay(documents(both), journal_facts=10), [fact("2026-01-01", "purchase"), *clicks(20, day=3)])
     found = replay.explain("c-1", "buyers")
     assert found.basis.older == contact_of(replay).journal_gone > 0
-    assert "no longer in the journal" in tell(found)
+    assert found.basis.since == contact_of(replay).journal_since
+    text = tell(found)
+    assert f"{found.basis.older} older facts are no longer in the journal" in text
+    assert "facts that are no longer in the journal might have a say in this" in text
+    assert "counts only facts after 2026-01-03T00:00:09.000Z" in text
+    replay.until(parse_instant("2026-01-04T00:00:00Z"))
+    assert "might have a say" not in tell(replay.explain("c-1", "clickers")), "what counts now is all there"
 
 
 def checked(found: list[dict[str, Any]]) -> list[Segment]:
