@@ -59,6 +59,7 @@ def apply(
     files stays. Models stand beside the segments that score by them. A plan is refused when any definition that it
     names or builds on has changed since it was made; facts may have gone on.
     """
+    from engine.definitions.advice import reaching_back
     from engine.worker.definition_log import Change
 
     settings = settings_of(ctx, brokers=brokers)
@@ -75,6 +76,10 @@ def apply(
         expected = expectations(expect, [each.key for each in definitions])
         asked = Change(apply=definitions, expected=expected, author=author or user(), note=note)
     applied = made(settings, asked, output, str(plan) if plan is not None else named(folders))
+    new = {each.key for each in applied if each.result != "unchanged"}
+    said = reaching_back((each for each in asked.apply if each.key in new), settings.journal_retention)
+    if said is not None:
+        print(f"Advice: {said}", file=sys.stderr)
     if wait:
         read_to = max((each.offset + 1 for each in applied if each.offset is not None), default=0)
         wait_until_filled(url or settings.url, read_to, WAIT)

@@ -23,7 +23,7 @@ def check(ctx: click.Context, folders: tuple[str, ...], output: Format) -> None:
     All mistakes of all files are told at once, each with file, line, column, what is allowed there and the nearest
     right spelling; with -o json or jsonl as data. The exit code is then 2.
     """
-    from engine.definitions.advice import advice
+    from engine.definitions.advice import advice, reaching_back
 
     settings = settings_of(ctx)
     found = reading_of(*folders)
@@ -36,6 +36,8 @@ def check(ctx: click.Context, folders: tuple[str, ...], output: Format) -> None:
     for each in definitions:
         for sentence in advice(each):
             print(f"Advice for {each.key[1]}: {sentence}", file=sys.stderr)
+    if (said := reaching_back(definitions, settings.journal_retention)) is not None:
+        print(f"Advice: {said}", file=sys.stderr)
     print(f"{_count(len(definitions))} sound", file=sys.stderr)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,14 +10,19 @@ from pydantic import BaseModel
 from engine.conditions.aggregate import AggregateOptions
 from engine.conditions.counting import highest_asked, truths
 from engine.conditions.did import DidOptions
-from engine.conditions.instants import parse_instant
+from engine.conditions.instants import NEVER, Duration, parse_instant
 from engine.conditions.paths import parse_path
+from engine.conditions.scope import Scope
 from engine.conditions.scoring import Scoring
 from engine.conditions.values import Test, compare
+from engine.conditions.wording import duration_words
+from engine.definitions.document import Segment
 from engine.definitions.model import Definition, Model
 
 SUMMED = ("sum", "avg", "min", "max")
 MONEY = ("amount", "price")
+NAMED_MAX = 5
+"""Segments that one sentence names."""
 
 
 def advice(definition: Definition) -> list[str]:
@@ -25,6 +30,37 @@ def advice(definition: Definition) -> list[str]:
     if isinstance(definition, Model):
         return list(_currency(definition, definition.amount, "amount"))
     return list(_advice(definition.when, "when"))
+
+
+def reaching_back(definitions: Iterable[Definition], retention: int) -> str | None:
+    """One sentence about the segments whose rule counts facts of all time, which the journal keeps for `retention` (ms)
+    only; None where there is none. Rules by a model that is not among the definitions are passed over."""
+    definitions = [*definitions]
+    models = {each.model: each for each in definitions if isinstance(each, Model)}
+    found = [each.segment for each in definitions if isinstance(each, Segment) and _counts_for_good(each, models)]
+    if not found:
+        return None
+    named = ", ".join(found[:NAMED_MAX]) + (f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else "")
+    one = len(found) == 1
+    return (
+        f"{named} {'counts' if one else 'count'} facts of all time. Where {'it is' if one else 'they are'} new or "
+        f"changed, a contact's first answer rests on what the journal still holds of it, the last "
+        f"{duration_words(Duration(0, retention))} at most; from then on nothing is forgotten"
+    )
+
+
+def _counts_for_good(segment: Segment, models: Mapping[str, Scoring]) -> bool:
+    if segment.when is None:
+        return False
+    scope = Scope(segment.calendar, {}, lambda _: 0, models=models)
+    try:
+        segment.when.compile(scope)
+    except LookupError:
+        return False
+    return any(
+        feature.counted_until(0) >= NEVER and any(intake.since == 0 for intake in feature.intakes)
+        for feature in scope.features.values()
+    )
 
 
 def _currency(part: AggregateOptions | Scoring, of: str, path: str) -> Iterator[str]:
