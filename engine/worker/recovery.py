@@ -172,6 +172,7 @@ def _put_back(core: Partition, contacts: StoredContacts, key: bytes, before: _Be
         return
     contact = decode_contact(before.contact)
     contacts.put(key, contact)
+    core.arm(key, contact.deadline)  # an erasure takes it off
     if before.reported:
         batch.contacts[key] = contact
     else:
