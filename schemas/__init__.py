@@ -9,10 +9,10 @@ import json
 from importlib.resources import files
 from typing import Any, Final
 
-NAMES: Final = ("event", "segment", "model", "transition", "definition", "explanation")
+NAMES: Final = ("event", "segment", "model", "transition", "definition", "explanation", "contact")
 """`event`: values of the inputs; `segment` and `model`: the documents people write; `transition`: values of
 segments.transitions, segments.members and the segments' own topics; `definition`: values of segments.definitions and
-its history; `explanation`: the HTTP interface's answer to why."""
+its history; `explanation`: the HTTP interface's answer to why; `contact`: its answer to who."""
 
 
 def load(name: str) -> dict[str, Any]:

@@ -180,6 +180,68 @@ class ExplanationRecord(BaseModel):
     basis: BasisRecord
 
 
+class MembershipRecord(BaseModel):
+    """One segment that the contact is in."""
+
+    model_config = ConfigDict(extra="forbid", title="Membership")
+
+    segment: str
+    name: str
+    version: int = Field(ge=1, description="Of the definition in force.")
+    since: WireInstant = Field(description="Of the enter.")
+    sequence: int = Field(ge=1, description="Of the enter.")
+    why: str | None = Field(description="In plain words; null: not looked at, as in a contact that is being filled.")
+    cause: Cause | None = Field(description="Of the enter; null: nobody remembers.")
+    not_before: WireInstant | None = Field(description="Without a new fact it does not change before; null: never.")
+    next: NextRecord | None = Field(description="When it changes if nothing happens; null: not looked at.")
+
+
+class ChangeRecord(BaseModel):
+    """What happens to a membership if nothing else does."""
+
+    model_config = ConfigDict(extra="forbid", title="Change")
+
+    segment: str
+    name: str
+    change: Literal["enter", "exit"]
+    at: WireInstant
+
+
+class ShownFactRecord(BaseModel):
+    """One of the last facts."""
+
+    model_config = ConfigDict(extra="forbid", title="ShownFact")
+
+    id: str
+    type: str
+    at: WireInstant
+    properties: dict[str, Any] = Field(description="Long texts and lists are cut: … stands for what was left out.")
+
+
+class ContactRecord(BaseModel):
+    """One contact as a whole: who it is, in which segments and why, what changes next, what it did last."""
+
+    model_config = ConfigDict(extra="forbid", title="Contact")
+
+    workspace: WorkspaceName
+    contact: ContactId
+    known_at: WireInstant | None = Field(description="Of its earliest fact: when it was first seen.")
+    as_of: WireInstant | None = Field(description="Up to where its facts and transitions have come.")
+    deadline: WireInstant | None = Field(description="When one of its segments is looked at next without a new fact.")
+    facts: int = Field(ge=0, description="Taken in all.")
+    facts_journaled: int = Field(ge=0, description="Of them, those that the journal keeps.")
+    at: WireInstant = Field(description="The instant that the answer is of.")
+    filling: bool = Field(description="Not judged by the definitions in force yet: the segments last published.")
+    segments: list[MembershipRecord] = Field(description="By id.")
+    changes: list[ChangeRecord] = Field(description="Of each segment the first to come, in order, at most 20.")
+    changes_until: WireInstant | None = Field(description="There may be others behind it; null: there are none.")
+    attributes: dict[str, Any]
+    tags: list[str]
+    lists: list[str]
+    consent: dict[str, Literal["granted", "revoked"]] = Field(description="By channel; `all` speaks for each.")
+    last_facts: list[ShownFactRecord] = Field(description="Newest first, as far as the journal keeps them.")
+
+
 MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "event": Event,
     "segment": Segment,
@@ -187,6 +249,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "transition": TransitionRecord,
     "definition": DefinitionRecord,
     "explanation": ExplanationRecord,
+    "contact": ContactRecord,
 }
 
 

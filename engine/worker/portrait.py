@@ -43,7 +43,7 @@ async def show_contact(
     encoded = store.get(key)
     if encoded is None:
         return None
-    state, history = decode_contact(encoded), store.history(key) if why or facts else []
+    state, history = decode_contact(encoded), store.history(key)
     known = Known(
         plan=plan, workspace=workspace, contact=contact, state=state, history=history, clock=clock,
         dedup=settings.dedup, journal_retention=settings.journal_retention,
@@ -56,6 +56,7 @@ async def show_contact(
         "as_of": _instant(state.as_of),
         "deadline": _instant(state.deadline),
         "facts": state.facts,
+        "facts_journaled": len(history),
         **_told(outlook),
         **_profile(state),
         "last_facts": [_fact(each) for each in _newest(history, facts)],
