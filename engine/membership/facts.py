@@ -151,7 +151,8 @@ def _too_deep(raw: bytes) -> bool:
 def journaled_fact(key: bytes, fact_id: str, event_type: str, at: int, arrival: int | None, raw: bytes) -> Fact:
     """A fact as the journal keeps it, its type as `journaled_type` has it; contact and workspace are in the key."""
     dead = event_type.startswith(DEAD)
-    fact = Fact(contact="", type=event_type[len(DEAD) :] if dead else event_type, at_text="", raw=msgspec.Raw(raw))
+    fact = Fact(contact="", type=event_type[len(DEAD) :] if dead else event_type, at_text="")
+    fact.raw = raw  # type: ignore[assignment]  # bytes, as those of a fact just read: both are searched
     fact.id, fact.at, fact.arrival, fact.key, fact.dead = fact_id, at, arrival, key, dead
     return fact
 

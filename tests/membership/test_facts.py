@@ -203,6 +203,7 @@ def test_a_fact_survives_the_journal() -> None:
     again = journaled_fact(found.key, found.id, journaled_type(found), found.at, found.arrival, bytes(found.raw))
     assert (again.id, again.type, again.at, again.arrival, again.key) == ("e", "click", ARRIVAL, ARRIVAL + 5, found.key)
     assert again.properties == found.properties
+    assert again.raw == found.raw  # bytes both: what looks into a fact's text looks into a journaled one's too
 
 
 @given(
