@@ -107,6 +107,11 @@ class Store:
         self._closed = False
         self._readings = Readings()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or is being so."""
+        return self._closed
+
     def read_meta(self) -> Meta | None:
         """What the store knows of itself; None when it is new. Raises StoreForeign."""
         found = self._meta.get(_META_KEY)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from engine.membership.planned import segment_key
 from engine.membership.telling import brief
 from engine.state.changelog import ERASED
 from engine.state.codec import NO_CLOCK, Position, decode_contact, decode_mark, decode_position
-from engine.state.readings import Reading
+from engine.state.readings import Reading, ReadingEnded
 from engine.state.store import Store
 from engine.worker.filling import FillTurns
 from engine.worker.proposal import Proposal
@@ -105,10 +106,11 @@ class Walk:
     async def run(self) -> Outcome:
         """What is counted of all these partitions. Raises ReadingEnded where a partition leaves meanwhile."""
         outcome = Outcome()
-        for (_, _, trial), reading in zip(self._trials, self._readings, strict=True):
+        for (part, _, trial), reading in zip(self._trials, self._readings, strict=True):
             if self._prefixes:
-                await self._walk(trial, reading)
-                trial.place_pins()
+                with _open(part.store):
+                    await self._walk(trial, reading)
+                    trial.place_pins()
             reading.end()
             outcome.add(trial.outcome, self._sample)
         return outcome
@@ -136,7 +138,8 @@ class Walk:
         return time.perf_counter()
 
     async def reasons(self, outcome: Outcome) -> Reasons:
-        """Why the contacts of the samples would be in or out, by the definitions that would be in force."""
+        """Why the contacts of the samples would be in or out, by the definitions that would be in force. Raises
+        ReadingEnded where a partition leaves meanwhile."""
         until = time.monotonic() + REASONS_SECONDS
         trials = {part.number: (part, position) for part, position, _ in self._trials}
         found: Reasons = {}
@@ -146,7 +149,8 @@ class Walk:
                 for _, contact in [*tally.enter_sample, *tally.leave_sample] if tally is not None else ():
                     number = place(name, contact, self._settings.partitions)
                     if number in trials and time.monotonic() < until:
-                        said = await self._reason(*trials[number], name, contact, segment.id)
+                        with _open(trials[number][0].store):
+                            said = await self._reason(*trials[number], name, contact, segment.id)
                         found.setdefault(segment_key(name, segment.id), {})[contact] = said
         return found
 
@@ -164,6 +168,19 @@ class Walk:
         """Lets go of the stores; harmless when done already."""
         for reading in self._readings:
             reading.end()
+
+
+@contextmanager
+def _open(store: Store) -> Iterator[None]:
+    """What is read of a store that is closed meanwhile raises ReadingEnded, however the store itself says it."""
+    try:
+        yield
+    except ReadingEnded:
+        raise
+    except Exception as error:
+        if store.closed:
+            raise ReadingEnded("the store was closed: the partition is leaving this worker") from error
+        raise
 
 
 class _Stored:
