@@ -2,6 +2,7 @@
 
 python -m tests.bench j10 --events 1000000      Kafka Streams and the engine on the same input, both checked
 python -m tests.bench profile --events 200000   where the engine's time goes
+python -m tests.bench journal                   what a journaled fact takes, and a contact with a full journal
 python -m tests.bench fill --contacts 1000000   how long facts take while contacts are filled for a new definition
 """
 
@@ -29,7 +30,14 @@ def main() -> int:
     fill = commands.add_parser("fill", help="how long facts take during a fill, and its rate")
     fill.add_argument("--contacts", type=int, default=1_000_000)
     fill.add_argument("--rate", type=float, default=200.0, help="facts a second")
+    journal = commands.add_parser("journal", help="bytes and time of facts in the journal")
+    journal.add_argument("--events", type=int, default=100_000, help="events of job J10 (default: %(default)s)")
+    journal.add_argument("--facts", type=int, default=50_000, help="of a contact with a full journal")
     args = parser.parse_args()
+    if args.command == "journal":
+        from tests.bench import journal as packing
+
+        return packing.run(args.events, args.facts)
     if args.command == "fill":
         from tests.bench import fill as filler
 
