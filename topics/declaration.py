@@ -115,7 +115,7 @@ DEAD_LETTER: Final = Topic(
 DEFINITIONS: Final = Topic(
     "segments.definitions",
     key="workspace/segment",
-    description="The active definition of every segment: the truth",
+    description="The newest version of every definition, active, paused or deleted: the truth",
     carries="definition",
     partitions=1,
     cleanup="compact",

@@ -114,7 +114,7 @@ async def change(settings: Settings, asked: Change, *, make_topics: bool = True)
     """
     async with _told(settings) as renew, _reading(settings) as consumer, _changing(settings) as producer:
         known = await _read(consumer, renew)
-        return await _make(settings, producer, known, asked, make_topics=make_topics)
+        return await _make(settings, producer, known, asked, renew, make_topics=make_topics)
 
 
 async def apply(
@@ -150,7 +150,7 @@ async def restore(
         asked = Change(
             apply=[old.document()], expected=expected or {}, author=author, note=note or f"version {version} restored"
         )
-        (applied,) = await _make(settings, producer, known, asked)
+        (applied,) = await _make(settings, producer, known, asked, renew)
         return applied
 
 
@@ -159,6 +159,7 @@ async def _make(
     producer: AIOKafkaProducer,
     known: Mapping[Key, Record],
     asked: Change,
+    renew: _Renew,
     *,
     make_topics: bool = True,
 ) -> list[Applied]:
@@ -166,7 +167,9 @@ async def _make(
     if not made.records:
         return made.applied
     if make_topics and settings.segment_topics:
+        renew()
         await _make_topics(settings, made.new_topics)
+        renew()
     offsets = await _write(producer, made.records)
     return [replace(each, offset=offsets.get(each.key)) for each in made.applied]
 
