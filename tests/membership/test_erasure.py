@@ -151,6 +151,30 @@ def test_an_erasure_that_comes_late_keeps_what_came_after_it() -> None:
     assert told(third) == ["enter thrice 2026-01-08T00:00:00.000Z event"]
 
 
+def test_after_a_late_erasure_no_instant_goes_back() -> None:
+    replay, _ = taken(fact("2026-01-06", "click"), until="2026-01-14")
+    found = rows(replay.take(line_of(ERASED))) + rows(replay.take(line_of(fact("2026-01-10", "purchase"))))
+    assert told(found) == [
+        "exit anybody 2026-01-13T00:00:00.000Z erase",
+        "exit quiet-ones 2026-01-13T00:00:00.000Z erase",
+        "enter anybody 2026-01-13T00:00:00.000Z erase",
+        "enter quiet-ones 2026-01-13T00:00:00.000Z erase",
+        "exit quiet-ones 2026-01-13T00:00:00.000Z event",
+        "enter buyers 2026-01-13T00:00:00.000Z event",
+    ]
+
+
+def test_ids_of_before_are_forgotten_however_many_they_were() -> None:
+    def clicks(day: int, word: str) -> list[dict[str, Any]]:
+        return [fact(f"2026-01-{day:02}T00:{minute:02}:00Z", "click", named=f"{word}{minute}") for minute in range(40)]
+
+    before, after = clicks(1, "before"), clicks(6, "after")
+    replay, _ = taken(*before, *before, ERASED, *after, *after)
+    assert (replay.facts, replay.duplicates) == (81, 80)
+    replay.take(line_of(fact("2026-01-07", "click", named="before0")))
+    assert (replay.facts, replay.duplicates) == (82, 80)
+
+
 def test_a_late_erasure_leads_to_ids_that_no_subscriber_has_seen() -> None:
     # The enters are of the very instant of those before, and have their sequence.
     _, found = taken(fact("2026-01-07", "click"), fact("2026-01-06", "contact_erased"))
