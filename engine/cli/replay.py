@@ -125,6 +125,8 @@ def _tell(replay: Replay, published: int, left: Sequence[Change]) -> None:
         told += f", {replay.erased:,} of erased contacts ignored"
     if replay.late:
         told += f", {replay.late:,} late facts"
+    if replay.unplaced:
+        told += f", {replay.unplaced:,} of them from before what the journal holds"
     if replay.rejected:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in Counter(replay.rejected).most_common())
         told += f"; {sum(replay.rejected.values()):,} lines refused: {reasons}"

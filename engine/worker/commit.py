@@ -108,7 +108,8 @@ def letter_row(letter: Letter, limit: int) -> Row:
 class Changes:
     """What one commit writes, encoded. `states`, `journal` and `more` go to the local store afterwards as they are.
 
-    `gone` are store keys, `gone_chunks` journal keys of what was erased, none of which is written anew.
+    `gone` are store keys, `gone_chunks` journal keys of what was erased, or let go as the journal has too much of a
+    contact; none of them is written anew.
     `more` are rows of the changelog beside states and position, by their whole key; None removes one.
     """
 

@@ -233,3 +233,13 @@ def test_a_wrong_word_is_a_users_error(desk: Desk, words: list[str], told: str) 
     code, _, error = desk.run(*words)
     assert code == 2
     assert told in error
+
+
+def test_late_facts_from_before_what_the_journal_holds_are_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGMENT_ENGINE_JOURNAL_FACTS", "1000")
+    desk.write("segments/lookers.yaml", "segment: lookers\nwhen: {did: {event: product_view, count: {gte: 1003}}}")
+    times = [f"2026-01-01T{n // 60:02d}:{n % 60:02d}:00Z" for n in range(1_002)]
+    facts = [fact(n, "product_view", at) for n, at in enumerate([*times, "2026-01-01T00:00:30Z"])]
+    code, found, told = desk.run("--events", desk.write("facts.jsonl", *facts))
+    assert (code, [each["change"] for each in found]) == (0, ["enter"]), "the count goes on"
+    assert "1 late facts, 1 of them from before what the journal holds" in told
