@@ -210,7 +210,7 @@ def test_facts_in_order_have_the_same_transitions_with_bounds_as_without(
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@examples(segment_sets(), fact_lines(in_order=False), st.integers(2, 9), st.integers(1, 7))
+@examples(segment_sets(), fact_lines(in_order=False, erasing=True), st.integers(2, 9), st.integers(1, 7))
 def test_however_facts_are_batched_the_same_are_let_go(
     found: list[dict[str, Any]], lines: list[bytes], most: int, at_once: int
 ) -> None:
