@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from engine.conditions.contact import Contact
 from engine.conditions.fact import Fact
+from engine.conditions.instants import NEVER
 from engine.membership.batch import Batch
 from engine.membership.partition import Partition
 from engine.state.codec import UnknownVersion, decode_contact, encode_contact
@@ -166,6 +167,7 @@ def _put_back(core: Partition, contacts: StoredContacts, key: bytes, before: _Be
     batch.marks = before.marks
     if before.contact is None:
         contacts.forget(key)
+        core.arm(key, NEVER)
         batch.contacts.pop(key, None)
         if before.gone is not None:  # it was erased in this batch: the store has it still
             contacts.drop(key)
