@@ -300,30 +300,34 @@ def take_up_plan(
     segments = workspace.segments if ranks is None else workspace.together(ranks)
     changes, _ = judge(workspace, contact, contact_id, segments, t)
     published = len(batch.transitions)
+    gone: list[int] = []
     for segment_key, entry in contact.members.items():
         if segment_key not in workspace.by_key:
             entry[UNTIL] = NEVER
             if entry[SEQUENCE] & 1 and segment_key in plan.retired:
-                entry[SEQUENCE] += 1
-                entry[SINCE] = t
-                name, segment, version = plan.retired[segment_key]
-                gone = Transition(
-                    name,
-                    segment,
-                    version,
-                    contact_id,
-                    entry[SEQUENCE],
-                    t,
-                    clock,
-                    False,
-                    NEVER,
-                    DEFINITION,
-                    None,
-                    True,
-                    contact.erased_at,
-                    source,
-                )
-                batch.transitions.append(gone)
+                gone.append(segment_key)
+    for segment_key in sorted(gone, key=lambda each: plan.retired[each]):
+        entry = contact.members[segment_key]
+        entry[SEQUENCE] += 1
+        entry[SINCE] = t
+        name, segment, version = plan.retired[segment_key]
+        left = Transition(
+            name,
+            segment,
+            version,
+            contact_id,
+            entry[SEQUENCE],
+            t,
+            clock,
+            False,
+            NEVER,
+            DEFINITION,
+            None,
+            True,
+            contact.erased_at,
+            source,
+        )
+        batch.transitions.append(left)
     for change in changes:
         first = change[0].key not in filled.segments
         cause = BACKFILL if first else DEFINITION

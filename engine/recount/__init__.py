@@ -2,6 +2,7 @@
 
 from engine.recount.compare import compare
 from engine.recount.leaf import Unsupported
+from engine.recount.life import Change, InForce
 from engine.recount.run import Result, recount
 
-__all__ = ["Result", "Unsupported", "compare", "recount"]
+__all__ = ["Change", "InForce", "Result", "Unsupported", "compare", "recount"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from engine.recount.instants import instant, text_of
@@ -21,23 +21,29 @@ def compare(
     members: Members | Iterable[Mapping[str, Any]] | None = None,
     *,
     only_members: Iterable[Who] = (),
+    by_members: Collection[tuple[str, str]] = (),
 ) -> list[str]:
     """The differences, one readable line each; none: they agree.
 
     transitions: the engine's, as objects of DESIGN 6 in the order of the topic (`at` RFC 3339, or ms). They must be the
     same for every contact, in (segment, change, sequence, at) and in order, and lead to the same members. Contacts with
-    a late fact or a definition taken up later, and those of `only_members`, are compared by their members alone.
+    a late fact or a definition taken up later, and those of `only_members`, are compared by their members alone; so
+    are the segments of `by_members`, by workspace and id, whose definition was another in the past.
     members: the engine's, as sets or as objects with `workspace`, `segment`, `contact`.
     """
     differences: list[str] = []
     if transitions is not None:
         published = list(transitions)
         ours, theirs = _by_contact(result.transitions), _by_contact(published)
-        skipped = result.late_contacts | set(only_members) | _later_defined(published)
+        skipped = result.late_contacts | result.unsettled | set(only_members) | _later_defined(published)
         for who in sorted(ours.keys() | theirs.keys()):
             differences.extend(_alternation(who, theirs.get(who, []), who in result.erased_contacts))
             if who not in skipped:
-                differences.extend(_order(who, ours.get(who, []), theirs.get(who, [])))
+                our_lines, their_lines = (
+                    [line for line in lines.get(who, ()) if (who[0], line[0]) not in by_members]
+                    for lines in (ours, theirs)
+                )
+                differences.extend(_order(who, our_lines, their_lines))
         differences.extend(_membership(result.members, members_after(published), "the engine's transitions"))
     if members is not None:
         given = members if isinstance(members, Mapping) else _as_sets(members)

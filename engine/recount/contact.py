@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import heapq
 from bisect import insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from engine.recount.facts import ERASURE, Fact
 from engine.recount.instants import BEGINNING, NEVER
+from engine.recount.life import Change, InForce
 from engine.recount.past import LIST_TYPES, Past, consent_of
-from engine.recount.plan import Plan
 
 CLOCK = "clock"
 ANSWERS_KEPT = 64
@@ -28,10 +28,14 @@ class Walk:
     """One contact. `transitions` are dicts as `recount` gives them, in the order in which they happen."""
 
     def __init__(
-        self, plan: Plan, workspace: str, contact: str, transitions: list[dict[str, Any]], thorough: bool
+        self, definitions: InForce, workspace: str, contact: str, transitions: list[dict[str, Any]], thorough: bool
     ) -> None:
+        plan = definitions.plan(workspace)
+        self._versions = definitions.versions
         self.late = False
+        self.unsettled = False
         self.erased_at = BEGINNING
+        self._taken_up = BEGINNING  # the instant as of which the definitions in force were taken up
         self.members: dict[str, int] = {}  # segment → sequence of its last transition; an odd one is an enter
         self._plan, self._workspace, self._contact = plan, workspace, contact
         self._transitions, self._thorough = transitions, thorough
@@ -44,8 +48,9 @@ class Walk:
         self._agenda: list[tuple[int, int]] = []  # heap of (instant after `_looked`, leaf)
         self._turns: dict[int, int] = {}  # leaf → its next turn, if that is on the agenda
         self._ids: dict[str, int | None] = {}
-        # By all verdicts, who is in: nothing else decides until a fact says something of consent.
-        self._answers: dict[tuple[bool, ...], dict[str, bool]] = {}
+        # By all verdicts and the paused segments it is in, who is in: nothing else decides until a fact says something
+        # of consent.
+        self._answers: dict[tuple[tuple[bool, ...], frozenset[str]], dict[str, bool]] = {}
 
     def is_duplicate(self, fact: Fact, dedup: int) -> bool:
         """Whether a fact with this id was taken less than `dedup` ms of arrival before; remembers it if not. An erasure
@@ -80,6 +85,7 @@ class Walk:
         if fact.at >= self._as_of:
             self.pass_time(fact.at)
         self.late = self.late or fact.at < max(self._as_of, clock)
+        self.unsettled = self.unsettled or fact.at < self._taken_up
         at = max(fact.at, self._as_of)
         first = not self._past.facts
         in_order = fact.at >= self._looked
@@ -111,6 +117,7 @@ class Walk:
         if erasure.at >= self._as_of:
             self.pass_time(erasure.at)
         self.late = self.late or erasure.at < max(self._as_of, clock)
+        self.unsettled = self.unsettled or erasure.at < self._taken_up
         at = max(erasure.at, self._as_of)
         self._publish(at, erasure, [name for name in self._plan.order if self.members.get(name, 0) % 2])
         kept = self._past.since(erasure.at)
@@ -131,6 +138,30 @@ class Walk:
             self._judge(at, erasure)
         if kept:
             self._as_of = at
+
+    def take_up(self, change: Change) -> None:
+        """Goes on under other definitions: what fell due before them is published, then what they make differ."""
+        self.pass_time(change.at)
+        t = max(change.at, self._as_of)
+        if self._past.facts and self._looked < t and self._look(t, self._due(t)):
+            self.unsettled = True
+        if change.begun is not None:
+            self.members = dict(change.begun.get((self._workspace, self._contact), {}))
+        self._taken_up = t
+        plan = change.definitions.plan(self._workspace)
+        self._plan, self._versions, self._answers = plan, change.definitions.versions, {}
+        gone = sorted(name for name, sequence in self.members.items() if sequence % 2 and name not in plan.segments)
+        self._publish(t, None, gone, (), ())
+        self._leaves = plan.leaves(self._past.zone)
+        self._verdicts = [False] * len(self._leaves)
+        if not self._past.facts:
+            return
+        self._chosen = [leaf.choose(self._past) for leaf in self._leaves]
+        self._plan_anew(t)
+        self._look(t, range(len(self._leaves)))
+        new = {name for workspace, name in change.new if workspace == self._workspace}
+        if self._judge(t, None, new) or gone:
+            self._as_of = t
 
     def _due(self, t: int) -> Iterable[int]:
         if self._thorough:
@@ -177,21 +208,29 @@ class Walk:
         self._looked = t
         return changed
 
-    def _judge(self, t: int, fact: Fact | None) -> bool:
-        """Publishes what differs from the answers at `t`: all exits, then all enters. Whether anything did."""
-        verdicts = tuple(self._verdicts)
-        if verdicts not in self._answers:
+    def _judge(self, t: int, fact: Fact | None, new: Collection[str] | None = None) -> bool:
+        """Publishes what differs from the answers at `t`: all exits, then all enters. Whether anything did. With `new`
+        because definitions changed."""
+        now_in = {name for name, sequence in self.members.items() if sequence % 2}
+        verdicts, frozen = tuple(self._verdicts), self._plan.paused & now_in
+        if (verdicts, frozen) not in self._answers:
             if len(self._answers) >= ANSWERS_KEPT:
                 self._answers = {}
-            self._answers[verdicts] = self._plan.answers(self._contact, self._past, verdicts)
-        answers = self._answers[verdicts]
-        now_in = {name for name, sequence in self.members.items() if sequence % 2}
+            self._answers[verdicts, frozen] = self._plan.answers(self._contact, self._past, verdicts, frozen)
+        answers = self._answers[verdicts, frozen]
         exits = [name for name in self._plan.order if name in now_in and not answers[name]]
         enters = [name for name in self._plan.order if name not in now_in and answers[name]]
-        self._publish(t, fact, exits, enters)
+        self._publish(t, fact, exits, enters, new)
         return bool(exits or enters)
 
-    def _publish(self, t: int, fact: Fact | None, exits: Sequence[str], enters: Sequence[str] = ()) -> None:
+    def _publish(
+        self,
+        t: int,
+        fact: Fact | None,
+        exits: Sequence[str],
+        enters: Sequence[str] = (),
+        new: Collection[str] | None = None,
+    ) -> None:
         for name in (*exits, *enters):
             self.members[name] = self.members.get(name, 0) + 1
             change = "enter" if self.members[name] % 2 else "exit"
@@ -203,7 +242,8 @@ class Walk:
                     "change": change,
                     "sequence": self.members[name],
                     "at": t,
-                    "cause": _cause(change, fact),
+                    "cause": _cause(change, fact) if new is None else "backfill" if name in new else "definition",
+                    "version": self._versions.get((self._workspace, name)),
                 }
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.recount.leaf import Leaf, Unsupported
@@ -19,12 +19,18 @@ _OWN_ZONE = "contact"
 class Plan:
     """`order`: the ids, each after those that it names. A leaf that several segments have is there once."""
 
-    def __init__(self, segments: Sequence[Mapping[str, Any]], models: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        segments: Sequence[Mapping[str, Any]],
+        models: Sequence[Mapping[str, Any]] = (),
+        paused: Collection[str] = (),
+    ) -> None:
         self._asked: list[tuple[str, Any, str]] = []  # kind, what is said under it, zone: of each distinct leaf
         self._leaves: dict[str, list[Leaf]] = {}
         self._places: dict[str, int] = {}
         self._models = {model["model"]: model for model in models}
         self.segments = {segment["segment"]: segment for segment in segments}
+        self.paused = frozenset(paused)
         if len(self.segments) != len(segments):
             raise Unsupported("two segments of one workspace have the same id")
         self._rules = {name: self._rule_of(segment) for name, segment in self.segments.items()}
@@ -52,8 +58,11 @@ class Plan:
             self._minding[kind] = [i for i, leaf in enumerate(self.leaves("UTC")) if leaf.minds(kind)]
         return self._minding[kind]
 
-    def answers(self, contact: str, past: Past, verdicts: Sequence[bool]) -> dict[str, bool]:
-        """Final membership in every segment, given the verdict of every leaf at the same instant."""
+    def answers(
+        self, contact: str, past: Past, verdicts: Sequence[bool], frozen: Collection[str] = ()
+    ) -> dict[str, bool]:
+        """Final membership in every segment, given the verdict of every leaf at the same instant; `frozen` are the
+        paused segments that the contact is in."""
         own: dict[str, bool] = {}
 
         def is_in(name: str) -> bool:
@@ -61,7 +70,9 @@ class Plan:
 
         def own_answer(name: str) -> bool:
             if name not in own:
-                own[name] = self._own(self.segments[name], contact, past, lambda: meets(self._rules[name]))
+                pinned = name not in self.paused  # nobody enters a paused segment, not even by name
+                rule = (lambda: meets(self._rules[name])) if pinned else (lambda: name in frozen)
+                own[name] = self._own(self.segments[name], contact, past, pinned, rule)
             return own[name]
 
         def meets(rule: Rule) -> bool:
@@ -79,10 +90,10 @@ class Plan:
         return {name: is_in(name) for name in self.order}
 
     @staticmethod
-    def _own(segment: Mapping[str, Any], contact: str, past: Past, rule: Any) -> bool:
+    def _own(segment: Mapping[str, Any], contact: str, past: Past, pinned: bool, rule: Any) -> bool:
         if contact in (segment.get("exclude") or ()) or not past.open_by_consent(segment.get("mailable")):
             return False
-        return contact in (segment.get("include") or ()) or bool(rule())
+        return (pinned and contact in (segment.get("include") or ())) or bool(rule())
 
     def _rule_of(self, segment: Mapping[str, Any]) -> Rule:
         zone = segment.get("timezone") or "UTC"

@@ -9,16 +9,19 @@ from typing import Any
 from engine.recount.contact import Walk
 from engine.recount.facts import ERASURE, MAX_BYTES, Refused, partition_of, read_fact, wire_key
 from engine.recount.instants import BEGINNING, DAY_MS
-from engine.recount.plan import Plan
+from engine.recount.life import Change, InForce, Who
 
 
 @dataclass(slots=True)
 class Result:
     """What a recount found.
 
-    transitions: dicts of workspace, segment, contact, change, sequence, at (ms), cause; in order for each contact
+    transitions: dicts of workspace, segment, contact, change, sequence, at (ms), cause, version (None where versions
+        were not given); in order for each contact
     members: for every segment, also an empty one, its members at the end
     late_contacts: those with a fact that was before the contact's as-of, or before its partition's clock, when taken
+    unsettled: those of whom something fell due at the very instant at which changed definitions were taken up, or a
+        fact came that was before it: what is published then, and as of when, is nobody's promise
     erased_contacts: those that were erased, perhaps to be new since; erased: facts ignored because of it
     rejected: (line counted from 1, reason) of every record that is no fact
     clocks: where the clock of each partition (0 if there is but one) stood at the end, ms
@@ -27,6 +30,7 @@ class Result:
     transitions: list[dict[str, Any]] = field(default_factory=list)
     members: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     late_contacts: set[tuple[str, str]] = field(default_factory=set)
+    unsettled: set[tuple[str, str]] = field(default_factory=set)
     erased_contacts: set[tuple[str, str]] = field(default_factory=set)
     rejected: list[tuple[int, str]] = field(default_factory=list)
     duplicates: int = 0
@@ -37,7 +41,7 @@ class Result:
 
 def recount(
     segments: Sequence[Mapping[str, Any]],
-    facts: Iterable[Mapping[str, Any] | bytes],
+    facts: Iterable[Mapping[str, Any] | bytes | Change],
     models: Sequence[Mapping[str, Any]] = (),
     *,
     until: int | None,
@@ -53,7 +57,8 @@ def recount(
 
     segments: definitions as plain dicts (DESIGN 5), options may be absent; Unsupported for what it can't evaluate.
     models: the models that `rfm` names, in canonical form, of any workspace.
-    facts: JSON lines or their objects (DESIGN 3) in the order in which they are taken, each perhaps with `arrives`.
+    facts: JSON lines or their objects (DESIGN 3) in the order in which they are taken, each perhaps with `arrives`;
+    among them the changes of definitions, of each partition where its facts stood when it took them up.
     until: where the clock goes at the end (ms); None: where the facts left it. Deadlines strictly before it fire.
     grace, skew, dedup (ms), max_bytes of one line: as the engine's settings.
     partitions: each Kafka partition has a clock of its own; None: one clock for all.
@@ -61,12 +66,15 @@ def recount(
     thorough: look at everything everywhere; slow, and by construction the same answer.
     """
     result = Result()
-    models_of = _by_workspace(models)
-    plans = {name: Plan(chosen, models_of.get(name, ())) for name, chosen in _by_workspace(segments).items()}
+    first = InForce(segments, models)
+    in_force: dict[int, InForce] = {}
     walks: dict[tuple[str, str], Walk] = {}
     places: dict[tuple[str, str], int] = {}
     for line, record in enumerate(facts, 1):
         if isinstance(record, bytes) and not record.strip():
+            continue
+        if isinstance(record, Change):
+            first = _take_up(record, first, in_force, walks, places, result)
             continue
         try:
             fact = read_fact(record, line, skew, max_bytes)
@@ -75,9 +83,8 @@ def recount(
             continue
         who = (fact.workspace, fact.contact)
         if who not in walks:
-            plan = plans.setdefault(fact.workspace, Plan(()))
-            walks[who] = Walk(plan, *who, result.transitions, thorough)
             places[who] = partition_of(wire_key(*who), partitions) if partitions else 0
+            walks[who] = Walk(in_force.get(places[who], first), *who, result.transitions, thorough)
         clock = result.clocks.get(places[who], BEGINNING)
         if clock_follows_arrival and fact.arrival is not None:
             clock = max(clock, fact.arrival)
@@ -98,23 +105,41 @@ def recount(
         result.clocks = {place: max(clock, until) for place, clock in result.clocks.items()}
     for who, walk in walks.items():
         walk.pass_time(result.clocks[places[who]])
-    _gather(result, plans, walks)
+    _gather(result, [first, *in_force.values()], walks)
     return result
 
 
-def _by_workspace(definitions: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    workspaces: dict[str, list[Mapping[str, Any]]] = {}
-    for definition in definitions:
-        workspaces.setdefault(definition.get("workspace") or "default", []).append(definition)
-    return workspaces
+def _take_up(
+    change: Change,
+    first: InForce,
+    in_force: dict[int, InForce],
+    walks: Mapping[Who, Walk],
+    places: Mapping[Who, int],
+    result: Result,
+) -> InForce:
+    """Every contact that the change is for goes on under it; what those of partitions without one begin under."""
+    meant = [change.partition] if change.partition is not None else [0, *result.clocks]
+    for place in meant:
+        result.clocks[place] = max(result.clocks.get(place, BEGINNING), change.at)
+    for who, walk in walks.items():
+        if change.partition is None or places[who] == change.partition:
+            walk.take_up(change)
+    if change.partition is None:
+        in_force.clear()
+        return change.definitions
+    in_force[change.partition] = change.definitions
+    return first
 
 
-def _gather(result: Result, plans: Mapping[str, Plan], walks: Mapping[tuple[str, str], Walk]) -> None:
-    for workspace, plan in plans.items():
-        result.members.update({(workspace, name): set() for name in plan.order})
+def _gather(result: Result, in_force: Sequence[InForce], walks: Mapping[Who, Walk]) -> None:
+    for each in in_force:
+        for workspace, plan in each.plans.items():
+            result.members.update({(workspace, name): set() for name in plan.order})
     for (workspace, contact), walk in walks.items():
         if walk.late:
             result.late_contacts.add((workspace, contact))
+        if walk.unsettled:
+            result.unsettled.add((workspace, contact))
         for name, sequence in walk.members.items():
             if sequence % 2:
-                result.members[workspace, name].add(contact)
+                result.members.setdefault((workspace, name), set()).add(contact)

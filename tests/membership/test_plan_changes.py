@@ -105,6 +105,12 @@ def test_a_deleted_segment_publishes_its_exits_and_its_numbers_go_on() -> None:
     ]
 
 
+def test_segments_deleted_at_once_are_left_in_the_order_of_their_ids() -> None:
+    replay = replayed(f"{BUYERS}\n---\n{CLICKERS}", fact("2026-01-01", "click"), fact("2026-01-02", "purchase"))
+    found = rows(replay.change([], [("default", "clickers"), ("default", "buyers")]))
+    assert [(row["change"], row["segment"]) for row in found] == [("exit", "buyers"), ("exit", "clickers")]
+
+
 def test_a_deleted_segment_stays_away_from_new_facts() -> None:
     replay = replayed(BUYERS, fact("2026-01-01", "purchase"))
     replay.delete("default", "buyers")

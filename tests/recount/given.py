@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from engine.recount import Result, recount
+from engine.recount import Change, Result, recount
 from engine.recount.instants import instant, text_of
 
 
@@ -27,7 +27,7 @@ def told(result: Result, contact: str = "c-1") -> list[str]:
 
 def counted(
     segments: Iterable[Mapping[str, Any]],
-    facts: Iterable[Mapping[str, Any] | bytes],
+    facts: Iterable[Mapping[str, Any] | bytes | Change],
     until: str | None = None,
     **more: Any,
 ) -> Result:
