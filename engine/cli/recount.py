@@ -15,6 +15,7 @@ import orjson
 from engine.cli.errors import UserError
 from engine.cli.options import brokers_option, group_option, settings_of
 from engine.cli.output import Format, emit, output_option
+from engine.cli.recount_definitions import InForce
 from engine.cli.recount_topics import (
     DEFINITIONS,
     TRANSITIONS,
@@ -83,7 +84,8 @@ def command(
 
     Without --transitions, --members or --from-topics the recount itself is listed. Otherwise the differences are, and
     the exit code is 0 if there are none, 1 if there are. Contacts with a fact that came late are compared by their
-    members alone. On running topics what is younger than ten seconds, or not before --until, is left out.
+    members alone; so are, on running topics, segments whose definition was changed, and of deleted ones there must be
+    none; what is paused is left out. What is younger than ten seconds there, or not before --until, is left out too.
     """
     if from_topics == (events is not None):
         raise UserError("Give either --events FILE (or - for standard input) or --from-topics.")
@@ -94,9 +96,9 @@ def command(
         facts, published, applied, end = asyncio.run(_installation(settings, order, end, segments is None))
         engine_transitions = published if engine_transitions is None else engine_transitions
     else:
-        applied, facts = [], [*_lines(events or "-")]
+        applied, facts = InForce(), [*_lines(events or "-")]
     result = _recount(
-        applied if segments is None and from_topics else _definitions(segments),
+        applied.definitions if segments is None and from_topics else _definitions(segments),
         facts,
         until=end,
         grace=settings.grace,
@@ -111,7 +113,13 @@ def command(
     if engine_transitions is None and members is None:
         emit(_members(result) if show == "members" else _transitions(result), _COLUMNS[show], output)
         return 0
-    differences = compare(result, engine_transitions, None if members is None else _rows(members))
+    differences = compare(
+        result,
+        _moving(engine_transitions, applied),
+        _moving(None if members is None else _rows(members), applied),
+        by_members=applied.changed,
+    )
+    _say_in_part(applied)
     if differences or output != "table":
         emit(({"difference": line} for line in differences), ("difference",), output)
     print(f"{len(differences)} differences" if differences else "the recount agrees", file=sys.stderr)
@@ -126,14 +134,30 @@ _COLUMNS = {
 
 async def _installation(
     settings: Settings, order: Order, end: int | None, definitions: bool
-) -> tuple[Facts, list[dict[str, Any]], list[dict[str, Any]], int | None]:
+) -> tuple[Facts, list[dict[str, Any]], InForce, int | None]:
     """Facts, transitions, applied definitions, and where the clock ends, of the topics as they stand."""
     if end is None and settings.clock == "wall":
         end = time.time_ns() // 10**6 - settings.grace - SETTLED_MS
-    applied = definitions_of(await read_topics(settings.brokers, [DEFINITIONS])) if definitions else []
+    applied = definitions_of(await read_topics(settings.brokers, [DEFINITIONS])) if definitions else InForce()
     records = await read_topics(settings.brokers, settings.input_topics)
     published = await read_topics(settings.brokers, [TRANSITIONS])
     return facts_of(records, order, end), transitions_of(published, end), applied, end
+
+
+def _moving(rows: Iterable[Mapping[str, Any]] | None, applied: InForce) -> list[Mapping[str, Any]] | None:
+    """Transitions or members without those of segments that stand still."""
+    if rows is None:
+        return None
+    return [row for row in rows if (row.get("workspace", "default"), row["segment"]) not in applied.still]
+
+
+def _say_in_part(applied: InForce) -> None:
+    from engine.worker.definition_record import listed
+
+    if applied.still:
+        print(f"Not compared, as paused or resting on what is: {listed(applied.still)}", file=sys.stderr)
+    if applied.changed:
+        print(f"Compared by members alone, as changed or deleted: {listed(applied.changed)}", file=sys.stderr)
 
 
 def _recount(definitions: list[dict[str, Any]], facts: Facts, **settings: Any) -> Result:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from engine.cli.errors import UserError
+from engine.cli.recount_definitions import InForce, in_force_of
 from engine.recount.instants import BEGINNING, instant, text_of
 
 TRANSITIONS = "segments.transitions"
@@ -108,11 +109,15 @@ def transitions_of(records: Iterable[Record], before: int | None) -> list[dict[s
     return [row for row in rows if before is None or instant(row["at"]) < before]
 
 
-def definitions_of(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """The active definitions of the definitions topic: for each key its last value."""
+def definitions_of(records: Iterable[Record]) -> InForce:
+    """What is in force by the definitions topic: for each key its last value. Raises UserError."""
+    from engine.definitions import DefinitionErrors
+
     latest = {record.key: record.value for record in sorted(records, key=attrgetter("partition", "offset"))}
-    values = [orjson.loads(value) for value in latest.values() if value is not None]
-    return [value["definition"] for value in values if value.get("state") == "active"]
+    try:
+        return in_force_of(orjson.loads(value) for value in latest.values() if value is not None)
+    except DefinitionErrors as error:
+        raise UserError(f"A definition in force is not one that this version understands:\n{error}") from None
 
 
 def _fact(record: Record) -> bytes | Mapping[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,14 +102,50 @@ def test_a_record_keeps_its_numbers_and_gains_its_arrival() -> None:
     assert json.loads(fact)["arrives"] == "2027-01-15T08:00:00.000Z"
 
 
-def test_only_active_definitions_count() -> None:
-    def said(offset: int, key: bytes, state: str, name: str) -> Record:
-        return Record(0, "d", 0, offset, key, json.dumps({"state": state, "definition": {"segment": name}}).encode())
+def _said(offset: int, name: str, state: str = "active", version: int = 1, **more: Any) -> Record:
+    rule = {"did": {"event": "purchase"}}
+    definition = None if state == "deleted" else {"segment": name, "when": rule, **more}
+    value = {"workspace": "default", "segment": name, "state": state, "version": version, "definition": definition}
+    return Record(0, "d", 0, offset, f"default/{name}".encode(), json.dumps(value).encode())
 
-    records = [
-        said(0, b"a", "active", "a"),
-        said(1, b"b", "active", "b"),
-        Record(0, "d", 0, 2, b"a", None),
-        said(3, b"b", "active", "b2"),
-    ]
-    assert definitions_of(records) == [{"segment": "b2"}]
+
+def _ids(keys: Iterable[tuple[str, str]]) -> list[str]:
+    return sorted(name for _, name in keys)
+
+
+def test_the_latest_definitions_count() -> None:
+    found = definitions_of([_said(0, "a"), _said(1, "b"), Record(0, "d", 0, 2, b"default/a", None), _said(3, "b")])
+    assert [each["segment"] for each in found.definitions] == ["b"]
+    assert (found.still, found.changed) == (frozenset(), frozenset())
+
+
+def test_what_is_paused_is_left_out_with_all_that_rests_on_it() -> None:
+    found = definitions_of(
+        [
+            _said(0, "frozen", "paused", 2, group={"name": "g", "priority": 1}),
+            _said(1, "rival", group={"name": "g", "priority": 2}),
+            _said(2, "nests", when={"not": {"in_segment": "rival"}}),
+            _said(3, "free"),
+            _said(4, "edited", version=3),
+            _said(5, "on-edited", when={"in_segment": "edited"}),
+            _said(6, "gone", "deleted", 4),
+        ]
+    )
+    assert sorted(each["segment"] for each in found.definitions) == ["edited", "free", "on-edited"]
+    assert _ids(found.still) == ["frozen", "nests", "rival"]
+    assert _ids(found.changed) == ["edited", "gone", "on-edited"]
+
+
+def test_where_something_was_deleted_groups_may_have_had_it() -> None:
+    found = definitions_of([_said(0, "one", group={"name": "g", "priority": 1}), _said(1, "gone", "deleted", 2)])
+    assert _ids(found.changed) == ["gone", "one"]
+
+
+def test_a_changed_model_changes_who_scores_by_it() -> None:
+    cuts = {"recency": ["P1D", "P2D", "P3D", "P4D"], "frequency": [2, 3, 4, 5], "monetary": [1, 2, 3, 4]}
+    document = {"model": "shop", "event": "purchase", "amount": "amount", "cuts": cuts}
+    value = {"workspace": "default", "segment": "model:shop", "state": "active", "version": 2, "definition": document}
+    shop = Record(0, "d", 0, 0, b"default/model:shop", json.dumps(value).encode())
+    found = definitions_of([shop, _said(1, "often", when={"rfm": {"model": "shop", "frequency": 5}}), _said(2, "free")])
+    assert _ids(found.changed) == ["often"]
+    assert len(found.definitions) == 3

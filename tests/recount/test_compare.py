@@ -85,6 +85,18 @@ def test_contacts_with_late_facts_and_later_definitions_are_held_by_members_only
     assert compare(RESULT, [{**t, "cause": {"kind": "backfill"}} for t in moved]) == []
 
 
+def test_a_segment_that_was_another_before_is_held_by_its_members_alone() -> None:
+    # Under its first version `bought` ended after half an hour; there was one more segment, whose members have left.
+    rows = [{**t, "at": "2026-01-01T10:30:00.000Z"} if t["change"] == "exit" else t for t in published()]
+    gone = [{**t, "segment": "gone"} for t in rows if t["segment"] == "bought"]
+    both = [("default", "bought"), ("default", "gone")]
+    assert compare(RESULT, rows + gone, by_members=both) == []
+    assert len(compare(RESULT, rows + gone, by_members=both[:1])) == 4
+    assert compare(RESULT, rows + gone[:-1], by_members=both) == [
+        "default/gone: b is a member by the engine's transitions, not in the recount"
+    ]
+
+
 def test_members_are_compared_both_ways() -> None:
     assert compare(RESULT, members={("default", "buyer"): {"b", "z"}}) == [
         "default/buyer: a is a member in the recount, not by the engine",
