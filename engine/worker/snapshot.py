@@ -26,7 +26,7 @@ from engine.state.codec import NO_CLOCK, Position, decode_contact, decode_positi
 from engine.state.readings import Reading
 from engine.state.store import Store
 
-SLICE: Final = 1_000
+SLICE: Final = 500
 """States looked at between two turns of the event loop: two to four milliseconds."""
 COLUMNS_MAX: Final = 50
 """Attributes that are read along with the members."""

@@ -106,6 +106,7 @@ def test_a_condition_that_comes_and_goes_every_day_hides_no_other() -> None:
         "morning",
         *(each.segment for each in look(TEA, FACTS)[1].changes),
     ]
+    assert (found.changes[0].change, at(found.changes[0].at)) == ("enter", "2026-02-01T09:00:00.000Z")
     assert found.until is not None  # what comes every day never ends
     assert found.until > found.changes[-1].at
 
@@ -137,6 +138,20 @@ def test_a_contact_that_is_still_being_filled_is_told_as_it_was_published() -> N
     assert "buyers" in [each.segment for each in found.segments]
     assert {each.why for each in found.segments} == {None}
     assert found.changes == []
+
+
+def test_only_what_makes_it_so_is_named() -> None:
+    rules = {
+        "not: {all: [{tags: {any: x}}, {did: {event: purchase}}]}": "not: has the tag x",
+        "not: {any: [{tags: {any: x}}, {tags: {any: y}}]}": "not: has the tag x; not: has the tag y",
+        "any: [{tags: {any: x}}, {did: {event: purchase}}]": "bought something at least once (2 facts, the newest ",
+        "not: {none: [{tags: {any: x}}, {did: {event: purchase}}]}": "bought something at least once (2 facts, ",
+    }
+    for rule, why in rules.items():
+        _, found = look(f"segment: s\nwhen: {{{rule}}}", FACTS)
+        said = found.segments[0].why or ""
+        assert said.startswith(why), (rule, said)
+        assert ("tag" in said) == ("tag" in why)
 
 
 def test_a_long_rule_names_some_of_its_conditions() -> None:

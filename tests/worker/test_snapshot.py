@@ -83,6 +83,9 @@ async def test_what_is_written_while_it_is_read_does_not_show(stores: list[Store
     after = snapshot(stores)
     assert [row["contact"] for row in await read(after)] == ["b-1", "d-1"]
     assert after.partitions()[0]["as_of"] == "2026-05-28T20:26:40.002Z"
+    made = snapshot(stores)
+    write(stores[0], {"b-1": state(2), "a-1": state(1)}, clock=AT + 3)
+    assert [row["contact"] for row in await read(made)] == ["b-1", "d-1"]  # of its making, not of its first reading
 
 
 async def test_each_partition_tells_its_clock_its_offsets_and_the_version_it_judges_by(stores: list[Store]) -> None:
