@@ -6,6 +6,7 @@ candidate up for it: the same partition code that `apply` makes run, over a copy
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
@@ -108,12 +109,15 @@ class DryRun:
         never written to. `clock`, `dedup` and `journal_retention` are the partition's (ms), `filled` and `changed_at`
         tell where a contact stands that is not under `present` yet, as in Partition; so do `owns` and `erasure_key`.
         """
-        self.outcome = Outcome()
+        self._outcome = Outcome()
         self._held = _Held(known)
         self._clock, self._retention, self._sample = clock, journal_retention, sample
         self._changes = present.fingerprint != candidate.fingerprint
         self._present, self._candidate = present, candidate
         self._edited = frozenset(segment_key(*key) for key in edited)
+        self._now, self._then = Counter[int](), Counter[int]()
+        self._together_now = {key: Counter[int]() for key in self._edited}
+        self._together_then = {key: Counter[int]() for key in self._edited}
         self._folded = {
             name: space.features.keys() - present.workspace(name).features.keys()
             for name, space in candidate.workspaces.items()
@@ -126,6 +130,19 @@ class DryRun:
             for since, changed in ((filled, changed_at), (None, None))
         )  # fmt: skip
         self._after.change_plan(candidate)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is counted so far."""
+        outcome = self._outcome
+        for key in self._now.keys() | self._then.keys():
+            tally = outcome.segments.setdefault(key, Tally())
+            tally.now, tally.then = self._now[key], self._then[key]
+        for key in self._edited & outcome.segments.keys():
+            tally = outcome.segments[key]
+            tally.together_now = {other: count for other, count in self._together_now[key].items() if other != key}
+            tally.together_then = {other: count for other, count in self._together_then[key].items() if other != key}
+        return outcome
 
     def look(self, key: bytes, contact: Contact) -> None:
         """Count one contact; `contact` is changed, so it must be a copy."""
@@ -163,29 +180,21 @@ class DryRun:
             self._count(key, frozenset(), _memberships(contact), by_contact.get(split_key(key), ()))
 
     def _count(self, key: bytes, now: frozenset[int], then: frozenset[int], transitions: Sequence[Transition]) -> None:
-        outcome, edited = self.outcome, self._edited
+        outcome = self._outcome
         outcome.contacts += 1
-        segments = outcome.segments
-        for each in now | then:
-            tally = segments.get(each)
-            if tally is None:
-                tally = segments[each] = Tally()
-            is_edited = each in edited
-            if each in now:
-                tally.now += 1
-                if is_edited:
-                    _count_each(tally.together_now, now, each)
-            if each in then:
-                tally.then += 1
-                if is_edited:
-                    _count_each(tally.together_then, then, each)
+        self._now.update(now)
+        self._then.update(then)
+        for each in self._edited & now:
+            self._together_now[each].update(now)
+        for each in self._edited & then:
+            self._together_then[each].update(then)
         if not transitions:
             return
         outcome.moving += 1
         contact = split_key(key)[1]
         sampled = digest(contact), contact
         for transition in transitions:
-            tally = segments.setdefault(segment_key(transition.workspace, transition.segment), Tally())
+            tally = outcome.segments.setdefault(segment_key(transition.workspace, transition.segment), Tally())
             tally.causes[transition.cause_kind] = tally.causes.get(transition.cause_kind, 0) + 1
             if transition.sequence & 1:
                 tally.entering += 1
@@ -202,9 +211,9 @@ class DryRun:
         horizon = horizon_of(contact, self._clock, self._retention)
         space = self._candidate.workspace(workspace)
         lacking = unheld(space, contact, horizon, folded, max(self._clock, contact.as_of))
-        self.outcome.lacking += bool(lacking)
+        self._outcome.lacking += bool(lacking)
         for segment in lacking:
-            self.outcome.segments.setdefault(segment.key, Tally()).lacking += 1
+            self._outcome.segments.setdefault(segment.key, Tally()).lacking += 1
 
 
 class _Held:
@@ -246,13 +255,7 @@ class _Held:
 
 
 def _memberships(contact: Contact) -> frozenset[int]:
-    return frozenset(key for key, entry in contact.members.items() if entry[SEQUENCE] & 1)
-
-
-def _count_each(counts: dict[int, int], keys: Collection[int], but: int) -> None:
-    for key in keys:
-        if key != but:
-            counts[key] = counts.get(key, 0) + 1
+    return frozenset([key for key, entry in contact.members.items() if entry[SEQUENCE] & 1])
 
 
 def _kept(sample: list[Sampled], one: Sampled, most: int) -> list[Sampled]:
