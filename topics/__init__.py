@@ -3,7 +3,7 @@
 `declaration` says what there should be; `cluster` makes it, or says how a cluster differs. Neither knows the engine.
 """
 
-from topics.cluster import Difference, Outcome, TopicsError, create, verify
+from topics.cluster import Difference, Outcome, TopicsError, create, delete, names, verify
 from topics.declaration import (
     DEAD_LETTER,
     DEFINITIONS,
@@ -41,8 +41,10 @@ __all__ = [
     "changelog",
     "create",
     "declared",
+    "delete",
     "input_topic",
     "journal",
+    "names",
     "segment_topic",
     "verify",
 ]

@@ -21,6 +21,8 @@ REPLICAS: Final = 3
 """Copies of each partition where the cluster has so many brokers: one may be away and another be lost."""
 REQUEST_TOPICS_MAX: Final = 100
 """Topics made by one request: a broker answers well within its time-out."""
+UNKNOWN_TOPIC: Final = 3
+"""Kafka's error code for a topic that somebody else deleted meanwhile."""
 ALREADY_EXISTS: Final = 36
 """Kafka's error code for a topic that somebody else made meanwhile."""
 
@@ -78,6 +80,21 @@ async def create(
         shown = await _until_shown(admin, {t.name for t in missing}, found)
     made = {t.name for t in missing}
     return [Outcome(t.name, "created" if t.name in made else "present", len(shown[t.name])) for t in topics]
+
+
+async def names(brokers: str, *, timeout_ms: int = 30_000) -> frozenset[str]:
+    """Names of all topics of the cluster. Raises TopicsError."""
+    async with _admin(brokers, timeout_ms) as admin:
+        return frozenset(await admin.list_topics())
+
+
+async def delete(brokers: str, topics: Sequence[str], *, timeout_ms: int = 30_000) -> None:
+    """Deletes topics by their names; those that are not there any more are no error. Raises TopicsError."""
+    async with _admin(brokers, timeout_ms) as admin:
+        answer = await admin.delete_topics(list(topics), timeout_ms=timeout_ms)
+        for name, code, *message in answer.topic_error_codes:
+            if code not in (0, UNKNOWN_TOPIC):
+                raise TopicsError(f"Kafka refused to delete the topic {name}: {_reason(code, message)}")
 
 
 async def verify(

@@ -38,7 +38,7 @@ class DefinitionsUnusable(Exception):
 
 class Definition(msgspec.Struct):
     """One record of `segments.definitions`; the document in canonical form under `definition`, `state` active, paused
-    or deleted.
+    or deleted, since `at` (RFC 3339).
 
     `segment` is the second part of the key: a segment's id, or a model's with `model:` before it.
     """
@@ -48,6 +48,17 @@ class Definition(msgspec.Struct):
     version: int
     definition: dict[str, Any] | None = None
     state: str = "active"
+    at: str = ""
+
+    @property
+    def in_force(self) -> bool:
+        """Whether there is such a definition, active or paused."""
+        return self.state != "deleted" and self.definition is not None
+
+    @property
+    def has_topic(self) -> bool:
+        """Whether there is such a segment, and it has a topic of its own."""
+        return self.state != "deleted" and self.definition is not None and self.definition.get("topic") is not False
 
 
 _decode = msgspec.json.Decoder(Definition).decode
@@ -64,6 +75,7 @@ class Definitions:
         self._reader = reader(settings, "definitions")
         self._known: dict[tuple[str, str], Definition] = {}
         self._read_to = 0
+        self._offsets: dict[tuple[str, str], int] = {}
         self._active: dict[tuple[str, str], Segment] = {}
         self._unreadable: dict[tuple[str, str], str] = {}
         """What is wrong with the newest records that are no definitions; while there are any, the plan stays."""
@@ -128,6 +140,14 @@ class Definitions:
         known = self._known.get((workspace, name))
         return "" if known is None else known.state
 
+    def record(self, key: tuple[str, str]) -> Definition | None:
+        """The newest record of a definition; None where there never was any."""
+        return self._known.get(key)
+
+    def offset(self, key: tuple[str, str]) -> int:
+        """Where in the topic that record is; -1 where there is none."""
+        return self._offsets.get(key, -1)
+
     def known(self) -> dict[tuple[str, str], Definition]:
         """The newest record of every definition that ever was, as far as the topic was read."""
         return {key: copy(each) for key, each in self._known.items()}
@@ -136,6 +156,7 @@ class Definitions:
         for record in records:
             self._read_to = record.offset + 1
             workspace, _, name = (record.key or b"").decode(errors="replace").partition("/")
+            self._offsets[workspace, name] = record.offset
             if record.value is None:
                 known = self._known.get((workspace, name))
                 if known is not None:

@@ -32,6 +32,7 @@ from engine.worker.portrait import FACTS_SHOWN, show_contact
 from engine.worker.preflight import Cluster
 from engine.worker.proposal import Proposal
 from engine.worker.query import explain_contact, list_members, near_contacts, place
+from engine.worker.retirement import Retirement
 from engine.worker.roster import Roster
 from engine.worker.settings import Settings
 from engine.worker.shared import Shared
@@ -70,7 +71,7 @@ class SegmentEngine:
         self.garbage = Garbage()
         self.fanout: Fanout | None = None
         if settings.segment_topics:
-            self.fanout = Fanout(settings, TRANSITIONS.name, self.metrics, self.definitions.segment)
+            self.fanout = Fanout(settings, TRANSITIONS.name, self.metrics, self.definitions.record)
         self._probes = reader(settings, "probe")
         self._loops: dict[int, PartitionLoop] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
@@ -128,6 +129,7 @@ class SegmentEngine:
         if self.fanout is not None:
             await self.fanout.start()
             self._spawn(self.fanout.run())
+            self._spawn(Retirement(self.settings, self.fanout, TRANSITIONS.name, self.definitions).run())
 
     async def watch(self) -> None:
         """Waits until a part fails for good, and raises its error."""

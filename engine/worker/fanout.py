@@ -11,14 +11,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError
 
-from engine.definitions.document import Segment
 from engine.worker.clients import (
     close_quietly,
     discard,
@@ -27,6 +26,7 @@ from engine.worker.clients import (
     transactional_producer,
 )
 from engine.worker.commit import COMMON_BATCH_BYTES, TRANSITION_HEADERS_BYTES, Row, is_fenced, pack
+from engine.worker.definitions import Definition
 from engine.worker.metrics import Metrics
 from engine.worker.settings import Settings
 from topics import TopicsError, create, segment_topic
@@ -40,6 +40,10 @@ LINGER_SECONDS: Final = 0.02
 """After the first transitions of a transaction, for more to come: mailers do not notice, brokers do."""
 LOOK_SECONDS: Final = 30.0
 """Between two looks for the topic of a segment that is no longer defined."""
+BEHIND_LOOKS: Final = 100
+BEHIND_PAUSE: Final = 0.1
+"""A transition waits for its definition to be read here for so many looks with so many seconds between them, once; then
+it goes to its topic if there is one."""
 RETRY_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -48,9 +52,10 @@ class Address(msgspec.Struct):
 
     workspace: str
     segment: str
+    version: int = 0
 
 
-_decode = msgspec.json.Decoder(Address).decode
+decode_address = msgspec.json.Decoder(Address).decode
 
 
 class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -61,21 +66,23 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         settings: Settings,
         transitions: str,
         metrics: Metrics,
-        segment: Callable[[str, str], Segment | None],
+        record: Callable[[tuple[str, str]], Definition | None],
     ) -> None:
-        """`segment` gives the active definition of (workspace, id)."""
+        """`record` gives what is known of a segment by its workspace and id."""
         self._settings = settings
         self._group = f"{settings.group}-fanout"
         self._topic = transitions
         self._metrics = metrics
-        self._segment = segment
+        self._record = record
         self._consumer = group_consumer(settings, self._group, settings.member, fetch_wait_ms=POLL_MS)
         self._producers: dict[int, AIOKafkaProducer] = {}
         self._owned: frozenset[TopicPartition] = frozenset()
         """What the last assignment gave; empty during a rebalance, when the consumer still tells the one before."""
         self._counts: dict[str, int] = {}
         self._looked: dict[str, float] = {}
-        self._busy = asyncio.Lock()
+        self._waited: dict[tuple[str, str], int] = {}
+        """Versions that were waited for in vain. Like the others, bounded by the number of segments."""
+        self._busy, self._looking = asyncio.Lock(), asyncio.Lock()
 
     async def start(self) -> None:
         """Joins the group. Raises KafkaError."""
@@ -101,6 +108,20 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         self._owned = frozenset()
         self._consumer.subscribe(topics=[self._topic], listener=self)
 
+    def copies(self, number: int) -> bool:
+        """Whether this worker copies the partition with this number."""
+        return number in self._producers and TopicPartition(self._topic, number) in self._owned
+
+    async def committed(self, number: int) -> int | None:
+        """How far a partition is copied, whoever does: the next offset; None where none was. Raises KafkaError."""
+        found: int | None = await self._consumer.committed(TopicPartition(self._topic, number))
+        return found
+
+    def forget(self, names: Iterable[str]) -> None:
+        """These topics were made or deleted: they are looked up before they are written to again."""
+        for name in names:
+            self._counts.pop(name, None)
+
     async def run(self) -> None:
         """Copies until cancelled. Raises KafkaError when the group is refused for good."""
         failures = 0
@@ -115,6 +136,7 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
                 async with self._busy:
                     fenced = any(is_fenced(producer) for producer in self._producers.values())
                     await self._drop_producers()
+                    self._counts.clear()  # a topic may have been deleted: looked up, and made where it has to be
                     if fenced:  # by whom the group gave the partition to; opening again would fence them in turn
                         self.rejoin()
                     else:
@@ -171,7 +193,7 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         rows: dict[str, list[Row]] = {}
         copied = 0
         for record in records:
-            address = _decode(record.value)
+            address = decode_address(record.value)
             topic = f"segments.{address.workspace}.{address.segment}"
             if await self._count(topic, address):
                 rows.setdefault(topic, []).append((record.key, record.value, list(record.headers)))
@@ -189,26 +211,43 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         self._metrics.fanned_out.inc(copied)
 
     async def _count(self, topic: str, address: Address) -> int:
-        """Partitions of a segment's topic; 0 when the segment has none."""
-        definition = self._segment(address.workspace, address.segment)
-        if definition is not None and not definition.topic:
+        """Partitions of the topic that a transition goes to; 0 when it goes to none.
+
+        What was published before the segment went, or gave its topic up, still goes to the topic while there is one.
+        """
+        record = await self._record_of(address)
+        wanted = record is not None and record.has_topic
+        if record is not None and record.in_force and not wanted and address.version == record.version:
             return 0
         count = self._counts.get(topic, 0)
-        if not count and (
-            definition is not None or time.monotonic() - self._looked.get(topic, -LOOK_SECONDS) > LOOK_SECONDS
-        ):
-            self._looked[topic] = time.monotonic()
+        if count:
+            return count
+        async with self._looking:  # or another partition would take a look that is under way for its outcome
+            count = self._counts.get(topic, 0)
+            if count or not (wanted or time.monotonic() - self._looked.get(topic, -LOOK_SECONDS) > LOOK_SECONDS):
+                return count
             count = (await partition_counts(self._settings, [topic])).get(topic, 0)
-            if not count and definition is not None:
+            if not count and wanted:
                 count = self._settings.segment_topic_partitions
-                wanted = segment_topic(address.workspace, address.segment, partitions=count)
+                missing = segment_topic(address.workspace, address.segment, partitions=count)
                 replication = self._settings.replication or None
-                await create(self._settings.brokers, [wanted], partitions=count, replication=replication)
+                await create(self._settings.brokers, [missing], partitions=count, replication=replication)
                 log.warning("Made the missing topic %s", topic)
             if not count:
-                log.warning("Transitions of %s/%s have no topic to go to", address.workspace, address.segment)
-            self._counts[topic] = count
+                log.info("Transitions of %s/%s have no topic to go to any more", address.workspace, address.segment)
+            self._looked[topic], self._counts[topic] = time.monotonic(), count
         return count
+
+    async def _record_of(self, address: Address) -> Definition | None:
+        """What is known of the segment, once that is as new as the transition: whoever published it knew it."""
+        key = address.workspace, address.segment
+        for _ in range(BEHIND_LOOKS):
+            record = self._record(key)
+            if max(-1 if record is None else record.version, self._waited.get(key, -1)) >= address.version:
+                return record
+            await asyncio.sleep(BEHIND_PAUSE)
+        self._waited[key] = address.version
+        return self._record(key)
 
     async def _drop_producers(self) -> None:
         producers, self._producers = self._producers, {}
