@@ -73,9 +73,9 @@ class SegmentFaces:
 
     async def snapshot(self, request: Request) -> Response:
         """All members at one instant of each partition, as lines of JSON: a header with `partitions`, each with the
-        clock `as_of` which it is; a line a member, in the order of their ids' bytes; and at the end
-        `{"complete": true, "members": N}`, or an error. `columns` are attributes to add, as a list in JSON or with
-        commas between."""
+        clock `as_of` which it is; a line a member, in the order of their ids' bytes, now and then an empty one; at the
+        end `{"complete": true, "members": N}`, or `{"error": word, "detail": sentence}`. `columns` are paths of
+        attributes to add, with commas between or as a list in JSON."""
         name, workspace = request.path_params["segment"], workspace_of(request)
         columns = _columns(request.query_params.get("columns"))
         try:

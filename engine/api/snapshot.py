@@ -7,6 +7,7 @@ Every owner answers from its own partitions as of when it is asked, and whoever 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +29,8 @@ SNAPSHOTS_MAX: Final = 8
 """Snapshots over all workers that one worker hands out at once."""
 PIECE_SECONDS: Final = 60.0
 """Between two pieces of an owner: a slice of its states, beside the facts."""
+ALIVE_SECONDS: Final = 5.0
+"""So often there is a line, though nobody of so many contacts be a member: who reads waits for no silent one."""
 CHUNK_BYTES: Final = 1 << 16
 """What is handed to the network at once, about."""
 LINE_BYTES_MAX: Final = 1 << 20
@@ -83,10 +86,17 @@ class Snapshots:
             opened.callback(snapshot.end)
             question = {"workspace": workspace, "columns": orjson.dumps(list(columns)).decode()}
             path = f"/segments/{segment}/members/snapshot"
-            asked = [self._ask(opened, url, path, question, numbers) for url, numbers in owners.items()]
-            others = await asyncio.gather(*asked)
+            async with asyncio.TaskGroup() as group:  # where one does not answer, the others are not waited for
+                asked = [
+                    group.create_task(self._ask(opened, url, path, question, numbers))
+                    for url, numbers in owners.items()
+                ]
+            others = [each.result() for each in asked]
             partitions = snapshot.partitions() + [each for other in others for each in other.partitions]
             self._refuse_gaps([each["partition"] for each in partitions])
+        except ExceptionGroup as errors:
+            await opened.aclose()
+            raise errors.exceptions[0] from errors
         except BaseException:
             await opened.aclose()
             raise
@@ -152,10 +162,13 @@ class _Owner:
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The members; the last piece comes only where the owner says that it is whole. Raises Moved."""
         lines, self._rest = self._rest, []
+        known = b""
         try:
             while True:
                 rows: list[Row] = []
                 for line in lines:
+                    if not line:
+                        continue
                     found = _read(line)
                     if not isinstance(found, dict) or "error" in found:
                         said = found.get("detail") if isinstance(found, dict) else "a line that is no JSON"
@@ -165,7 +178,8 @@ class _Owner:
                         return
                     rows.append((found["contact"].encode(), line))
                 if rows:
-                    yield rows, rows[-1][0]
+                    known = rows[-1][0]
+                yield rows, known  # also without rows: the owner is alive, and who asked is told so too
                 lines = await anext(self._lines)
         except (httpx.HTTPError, StopAsyncIteration) as error:
             raise Moved(f"the stream of the worker at {self._url} broke off ({type(error).__name__})") from error
@@ -189,18 +203,19 @@ def _read(line: bytes) -> Any:
 
 
 async def _lines(header: Mapping[str, Any], pieces: AsyncIterator[Piece]) -> AsyncGenerator[bytes, None]:
-    """Header, members, and the last line; an error line in its place where not all could be read."""
+    """Header, members, and the last line; an error line in its place where not all could be read. An empty line where
+    nobody was found for a while says that it goes on."""
     members = 0
     chunk = [orjson.dumps(header)]
-    size = CHUNK_BYTES  # the header goes out at once
+    size, told = CHUNK_BYTES, time.monotonic()  # the header goes out at once
     try:
         async for rows, _ in pieces:
             members += len(rows)
             chunk += [line for _, line in rows]
             size += sum(len(line) + 1 for _, line in rows)
-            if chunk and size >= CHUNK_BYTES:
+            if size >= CHUNK_BYTES or time.monotonic() - told > ALIVE_SECONDS:
                 yield b"\n".join(chunk) + b"\n"
-                chunk, size = [], 0
+                chunk, size, told = [], 0, time.monotonic()
         chunk.append(orjson.dumps({LAST: True, "members": members}))
     except (ReadingEnded, Moved) as error:
         chunk.append(orjson.dumps({"error": "moved", "detail": f"A partition left while it was read: {error}."}))

@@ -112,7 +112,7 @@ def _whole(answer: httpx.Response, columns: list[str]) -> Roll:
         rest, members = b"", 0
         for chunk in answer.iter_bytes():
             *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
+            for line in filter(None, lines):  # an empty line only says that it goes on
                 if header is None:
                     header = _header(line)
                 elif line.startswith(MEMBER):

@@ -32,6 +32,8 @@ class Told:
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         ids = sorted((name for place, name in self._stand.contacts if place == self._workspace), key=str.encode)
+        for _ in range(3):  # nobody of those with the first ids
+            yield [], b" "
         for number, first in enumerate(range(0, len(ids), 7)):
             if number == self.breaks_after:
                 raise ReadingEnded("the store was closed")
@@ -125,6 +127,17 @@ async def test_an_owner_that_breaks_off_is_told_from_one_that_is_done() -> None:
     _, found = await group.stream()
     assert found[-1]["error"] == "moved"
     assert "http://w1 broke off" in found[-1]["detail"]
+
+
+async def test_a_long_search_for_few_members_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Readable([0, 2], [1, 3])
+    monkeypatch.setattr(streams, "ALIVE_SECONDS", -1.0)
+    client = httpx.AsyncClient(transport=group.wires)
+    lines = (await client.get("http://w0/segments/buyers/members/snapshot")).content.split(b"\n")
+    assert lines.count(b"") > 5
+    told = [orjson.loads(line) for line in lines if line]
+    assert [each["contact"] for each in told[1:-1]] == sorted(CONTACTS, key=str.encode)
+    assert told[-1]["complete"]
 
 
 async def test_partitions_that_move_while_the_owners_are_asked_are_named() -> None:

@@ -158,6 +158,12 @@ def test_what_a_worker_refuses_is_told_once(url: str) -> None:
     assert (code, "No worker answers" in errors) == (2, True)
 
 
+def test_empty_lines_only_say_that_it_goes_on(url: str) -> None:
+    whole = b"\n\n".join(answer(member(1), member(2)).split(b"\n"))
+    code, out, _ = members(url, "-o", "jsonl", script=[(200, whole)])
+    assert (code, len(out.splitlines()), len(Answers.asked)) == (0, 2, 1)
+
+
 def test_a_file_that_cannot_be_written_and_a_device_are_refused(url: str, tmp_path: Path) -> None:
     for out in (tmp_path / "no" / "such.csv", tmp_path, Path("/dev/null")):
         code, _, errors = members(url, "--out", str(out), script=[(200, answer(member(1)))])
