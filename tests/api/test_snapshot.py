@@ -134,7 +134,7 @@ async def test_a_long_search_for_few_members_is_not_silent(monkeypatch: pytest.M
     monkeypatch.setattr(streams, "ALIVE_SECONDS", -1.0)
     client = httpx.AsyncClient(transport=group.wires)
     lines = (await client.get("http://w0/segments/buyers/members/snapshot")).content.split(b"\n")
-    assert lines.count(b"") > 5
+    assert lines.count(b"") > 3  # beside the one behind the last line end
     told = [orjson.loads(line) for line in lines if line]
     assert [each["contact"] for each in told[1:-1]] == sorted(CONTACTS, key=str.encode)
     assert told[-1]["complete"]
