@@ -9,10 +9,11 @@ import json
 from importlib.resources import files
 from typing import Any, Final
 
-NAMES: Final = ("event", "segment", "model", "transition", "definition", "explanation", "contact")
+NAMES: Final = ("event", "segment", "model", "transition", "definition", "explanation", "contact", "plan")
 """`event`: values of the inputs; `segment` and `model`: the documents people write; `transition`: values of
 segments.transitions, segments.members and the segments' own topics; `definition`: values of segments.definitions and
-its history; `explanation`: the HTTP interface's answer to why; `contact`: its answer to who."""
+its history; `explanation`: the HTTP interface's answer to why; `contact`: its answer to who; `plan`: its answer to what
+a change of definitions would do, as `segments plan` keeps it in a file."""
 
 
 def load(name: str) -> dict[str, Any]:

@@ -242,6 +242,115 @@ class ContactRecord(BaseModel):
     last_facts: list[ShownFactRecord] = Field(description="Newest first, as far as the journal keeps them.")
 
 
+class PlaceRecord(BaseModel):
+    """A definition by its key."""
+
+    model_config = ConfigDict(extra="forbid", title="Place")
+
+    workspace: str
+    segment: str = Field(description="A segment's id, or a model's with `model:` before it.")
+
+
+class ExpectedRecord(PlaceRecord):
+    """A definition that a plan names or builds on."""
+
+    model_config = ConfigDict(extra="forbid", title="Expected")
+
+    version: int | None = Field(description="In force when the plan was made; null: none was.")
+
+
+class LookedRecord(BaseModel):
+    """A partition that was looked at."""
+
+    model_config = ConfigDict(extra="forbid", title="Looked")
+
+    partition: int = Field(ge=0)
+    as_of: WireInstant | None = Field(description="Its clock; null before its first fact.")
+
+
+class SampledRecord(BaseModel):
+    """A contact that would enter or leave."""
+
+    model_config = ConfigDict(extra="forbid", title="Sampled")
+
+    contact: ContactId
+    why: str | None = Field(description="In one line; null where there was no time to find it out.")
+
+
+class SharedRecord(BaseModel):
+    """Another segment, and how many members it has in common with the planned one."""
+
+    model_config = ConfigDict(extra="forbid", title="Shared")
+
+    segment: str
+    before: int = Field(ge=0)
+    then: int = Field(ge=0)
+
+
+class PlannedRecord(PlaceRecord):
+    """What would become of one definition and its members. `follows`: nobody edits it, and its members change."""
+
+    model_config = ConfigDict(extra="forbid", title="Planned")
+
+    name: str
+    change: Literal["created", "changed", "paused", "resumed", "deleted", "follows"]
+    state: Literal["active", "paused", "deleted"]
+    version_before: int | None
+    version: int = Field(ge=1)
+    differences: list[str]
+    size_before: int = Field(ge=0)
+    size: int = Field(ge=0)
+    entering: int = Field(ge=0)
+    leaving: int = Field(ge=0)
+    causes: dict[str, int] = Field(description="Transitions by the kind of their cause.")
+    lacking: int = Field(
+        ge=0, description="Contacts for whom the journal no longer holds all facts that new conditions ask for."
+    )
+    enter_sample: list[SampledRecord]
+    leave_sample: list[SampledRecord]
+    overlap: list[SharedRecord] = Field(description="The largest shares first.")
+
+
+class PlanTotals(BaseModel):
+    """How many definitions would be what, and how many transitions would be published."""
+
+    model_config = ConfigDict(extra="forbid", title="Totals")
+
+    created: int
+    changed: int
+    paused: int
+    resumed: int
+    deleted: int
+    unchanged: int
+    follows: int
+    entering: int
+    leaving: int
+
+
+class PlanRecord(BaseModel):
+    """What a change of definitions would do: `segments plan -o json`, the file of `--out`, and `POST /plan`."""
+
+    model_config = ConfigDict(extra="forbid", title="Plan")
+
+    format: Literal["segment-engine-plan/1"]
+    engine: str = Field(description="The version that made it.")
+    made_at: WireInstant
+    apply: list[Segment | Model] = Field(description="In canonical form.")
+    pause: list[PlaceRecord]
+    resume: list[PlaceRecord]
+    delete: list[PlaceRecord]
+    expected: list[ExpectedRecord] = Field(description="Apply is refused where one of these is at another version.")
+    partitions: list[LookedRecord]
+    contacts: int = Field(ge=0, description="That were looked at, in the workspaces of what is edited.")
+    moving: int = Field(ge=0, description="Contacts for whom something would be published.")
+    lacking: int = Field(ge=0)
+    totals: PlanTotals
+    segments: list[PlannedRecord]
+    digest: str = Field(
+        pattern="^[0-9a-f]{64}$", description="SHA-256 of all the rest, as JSON with sorted keys and no white space."
+    )
+
+
 MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "event": Event,
     "segment": Segment,
@@ -250,6 +359,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "definition": DefinitionRecord,
     "explanation": ExplanationRecord,
     "contact": ContactRecord,
+    "plan": PlanRecord,
 }
 
 

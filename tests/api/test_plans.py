@@ -14,7 +14,9 @@ import msgspec
 import orjson
 import pytest
 import uvicorn
+from jsonschema import Draft202012Validator
 
+import schemas
 from engine.api import plans
 from engine.api.app import create_app
 from engine.api.peers import Peers
@@ -95,6 +97,15 @@ async def test_r55_size_sample_with_reasons_and_overlap(desks: Desks) -> None:
         assert int(each["contact"][2:]) % 10 == 0
         assert each["why"].startswith("the rule holds: clicked at least once (click "), each["why"]
         assert each["why"].endswith("; is in the segment buyers")
+
+
+async def test_what_is_planned_meets_its_contract(desks: Desks) -> None:
+    contract = Draft202012Validator(schemas.load("plan"))
+    contract.validate(await desks.plan(STRICTER, delete=[place("clickers")]))
+    contract.validate(
+        await desks.plan(parse_segment("segment: new\nwhen: {known: {for: P1D}}"), pause=[place("buyers")])
+    )
+    contract.validate(await desks.plan(parse_segment(BUYERS)))
 
 
 async def test_r44_an_edit_tells_what_differs_and_why_people_leave(desks: Desks) -> None:
