@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from deploy.local_broker import LocalBroker
 from engine.cli import main
+from engine.worker.clients import transactional_producer
+from engine.worker.settings import Settings
 from tests.cli.importing.files import workbook
 from tests.integration.harness import Worker, free_ports, wait_until
 from tests.integration.harness_kafka import read_topic
@@ -38,6 +42,11 @@ class Desk:
     def __init__(self, brokers: str, folder: Path, urls: list[str], workers: list[Worker]) -> None:
         self.brokers, self.folder, self.urls, self.workers = brokers, folder, urls, workers
         self.capsys: pytest.CaptureFixture[str]
+
+    def shared(self) -> bool:
+        """Whether each worker runs one partition."""
+        states = [httpx.get(f"{url}/ready", timeout=10).json()["partitions"].values() for url in self.urls]
+        return all([each["state"] for each in found] == ["running"] for found in states)
 
     def run(self, *words: str | Path) -> tuple[int, str, str]:
         code = main.run([str(each) for each in words])
@@ -112,7 +121,9 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         ]  # fmt: skip
         for worker in started:
             worker.wait_ready()
-        yield Desk(broker.brokers, folder, [f"http://127.0.0.1:{port}" for port in ports], started)
+        desk = Desk(broker.brokers, folder, [f"http://127.0.0.1:{port}" for port in ports], started)
+        wait_until(desk.shared, 60, "each worker to run one partition", alive=started[0])
+        yield desk
 
 
 @pytest.fixture
@@ -206,6 +217,24 @@ def test_replace_takes_off_who_is_not_in_the_file(desk: Desk) -> None:
     code, _, err = desk.run("lists", "import", desk.csv("id\n"), "--list", "club", "--replace")
     assert (code, "no row below the header" in err) == (2, True)
     assert desk.on("club") == left
+
+
+def test_replace_waits_for_no_record_that_was_taken_back(desk: Desk) -> None:
+    """What an aborted transaction leaves at the end of an input is nothing that a worker takes, nor commits."""
+    settings = Settings(brokers=desk.brokers, partitions=2)
+
+    async def sent() -> None:
+        producer = transactional_producer(settings, "somebody-else")
+        await producer.start()
+        await producer.begin_transaction()
+        for number in range(2):
+            await producer.send_and_wait("events.clicks", b"{}", b"nobody", partition=number)
+        await producer.abort_transaction()
+        await producer.stop()
+
+    asyncio.run(sent())
+    row, _ = desk.load(desk.csv("id\ntx-1\n"), "marked", "--replace", "--timeout", "15")
+    assert row["removed"] == 0
 
 
 def test_the_same_import_again_has_no_effect(desk: Desk) -> None:
