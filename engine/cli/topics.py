@@ -32,17 +32,9 @@ def command() -> None:
 @output_option
 @click.pass_context
 def create(ctx: click.Context, /, output: Format, **flags: object) -> None:
-    """Make what is missing; what exists is left as it is."""
+    """Make what is missing, also of segments in force; what exists is left as it is."""
     settings = settings_of(ctx, **flags)
-    outcomes = _ask(
-        topics.create(
-            settings.brokers,
-            _declared(settings),
-            partitions=settings.partitions,
-            replication=settings.replication or None,
-            timeout_ms=settings.request_timeout,
-        )
-    )
+    outcomes = _ask(_create(settings))
     emit((asdict(outcome) for outcome in outcomes), ("topic", "result", "partitions"), output)
 
 
@@ -54,9 +46,9 @@ def create(ctx: click.Context, /, output: Format, **flags: object) -> None:
 @output_option
 @click.pass_context
 def verify(ctx: click.Context, /, output: Format, **flags: object) -> int:
-    """Say how the topics differ from their declaration; exit code 1 if any does."""
+    """Say how the topics differ from their declaration, also those of segments in force; exit code 1 if any does."""
     settings = settings_of(ctx, **flags)
-    declared = _declared(settings)
+    declared = [*_declared(settings), *_ask(_of_segments(settings))]
     differences = _ask(
         topics.verify(
             settings.brokers,
@@ -75,6 +67,36 @@ def verify(ctx: click.Context, /, output: Format, **flags: object) -> int:
         )
         print(said, file=sys.stderr)
     return 1 if differences else 0
+
+
+async def _create(settings: Settings) -> list[topics.Outcome]:
+    async def make(declared: list[topics.Topic]) -> list[topics.Outcome]:
+        return await topics.create(
+            settings.brokers,
+            declared,
+            partitions=settings.partitions,
+            replication=settings.replication or None,
+            timeout_ms=settings.request_timeout,
+        )
+
+    # Those of segments last: which there are stands in one of the others.
+    made = await make(_declared(settings))
+    return made + await make(await _of_segments(settings))
+
+
+async def _of_segments(settings: Settings) -> list[topics.Topic]:
+    """The topics of the segments in force."""
+    from engine.worker.definition_log import DefinitionLogError, read_records
+
+    there = await topics.names(settings.brokers, timeout_ms=settings.request_timeout)
+    if not settings.segment_topics or topics.DEFINITIONS.name not in there:
+        return []
+    try:
+        found = (await read_records(settings)).values()
+    except DefinitionLogError as error:
+        raise UserError(str(error)) from None
+    keys = [each.key for each in found if each.has_topic]
+    return [topics.segment_topic(*key, partitions=settings.segment_topic_partitions) for key in sorted(keys)]
 
 
 def _declared(settings: Settings) -> list[topics.Topic]:

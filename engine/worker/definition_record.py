@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine.definitions.model import Definition
+from engine.definitions.model import Definition, is_model
 from engine.definitions.reading import read_definition
 
 Key = tuple[str, str]
@@ -64,6 +64,11 @@ class Record(msgspec.Struct):
     def in_force(self) -> bool:
         """Whether there is such a definition, active or paused."""
         return self.state != "deleted" and self.definition is not None
+
+    @property
+    def has_topic(self) -> bool:
+        """Whether there is such a segment, and it has a topic of its own."""
+        return self.in_force and not is_model(self.key) and (self.definition or {}).get("topic") is not False
 
     def document(self) -> Definition:
         """The definition. Raises DefinitionErrors for one that this engine does not understand."""

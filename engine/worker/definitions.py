@@ -58,7 +58,8 @@ class Definition(msgspec.Struct):
     @property
     def has_topic(self) -> bool:
         """Whether there is such a segment, and it has a topic of its own."""
-        return self.state != "deleted" and self.definition is not None and self.definition.get("topic") is not False
+        key = self.workspace, self.segment
+        return self.in_force and not is_model(key) and (self.definition or {}).get("topic") is not False
 
 
 _decode = msgspec.json.Decoder(Definition).decode

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
-from deploy.local_broker import free_port
+import topics
+from deploy.local_broker import LocalBroker, free_port
 from engine.cli import main
 from tests.conftest import Kafka
 
@@ -63,3 +66,26 @@ def test_an_input_that_the_engine_writes_is_a_users_error(
     monkeypatch.setenv("SEGMENT_ENGINE_INPUT_TOPICS", "events.clicks,segments.transitions")
     assert main.run(["topics", "create"]) == 2
     assert "segments.transitions is written by the engine" in capsys.readouterr().err
+
+
+@pytest.mark.kafka
+def test_topics_of_segments_in_force_are_made_and_verified(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with LocalBroker() as broker:  # of its own: definitions are one for all
+        monkeypatch.setenv("SEGMENT_ENGINE_BROKERS", broker.brokers)
+        assert main.run(["topics", "create"]) == 0
+        rules = "segment: seen\nwhen: {tags: {any: a}}\n---\nsegment: alone\ntopic: false\nwhen: {tags: {any: a}}\n"
+        (tmp_path / "segments.yaml").write_text(rules, encoding="utf-8")
+        assert main.run(["segments", "apply", str(tmp_path / "segments.yaml")]) == 0
+        assert main.run(["topics", "verify"]) == 0
+        asyncio.run(topics.delete(broker.brokers, ["segments.default.seen"]))
+        capsys.readouterr()
+        assert main.run(["topics", "verify", "-o", "jsonl"]) == 1
+        assert [json.loads(line)["topic"] for line in capsys.readouterr().out.splitlines()] == ["segments.default.seen"]
+        assert main.run(["topics", "create", "-o", "json"]) == 0
+        made = json.loads(capsys.readouterr().out)
+        assert [row["topic"] for row in made if row["result"] == "created"] == ["segments.default.seen"]
+        # A deleted segment needs none, and one that is still there is no difference.
+        assert main.run(["segments", "delete", "seen"]) == 0
+        assert main.run(["topics", "verify"]) == 0
