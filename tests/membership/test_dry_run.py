@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from engine.conditions.instants import DAY, parse_instant
-from engine.definitions import check, parse_segment, read_segment
+from engine.definitions import check, parse_definitions, parse_segment, read_segment
 from engine.membership.dry_run import DryRun, Outcome, Tally
 from engine.membership.moment import copied
 from engine.membership.plan import compile_plan
 from engine.membership.planned import segment_key
 from engine.membership.replay import DEDUP, JOURNAL_RETENTION, Replay
-from tests.driver import documents, fact, line_of
+from tests.driver import definitions, documents, fact, line_of
 from tests.membership import random_conditions, random_edits, random_facts
 from tests.membership.choices import Seeded, between, one
 
@@ -138,6 +138,20 @@ def test_r44_an_edit_would_publish_only_the_difference() -> None:
         assert counts(outcome.of("default", name)) == (2, 0, 1, 1)
         assert seen(outcome.of("default", name)) == (set(), {"early"})
         assert outcome.of("default", name).causes == {"definition": 1}
+
+
+def test_who_scores_by_a_model_follows_it() -> None:
+    cuts = "cuts: {recency: [P30D, P60D, P90D, P180D], frequency: [2, 3, 5, 8], monetary: [50, 100, 200, 500]}"
+    shop = f"model: shop\nevent: purchase\namount: amount\n{cuts}"
+    text = f"{shop}\n---\nsegment: best\nwhen: {{rfm: {{model: shop, frequency: {{gte: 2}}}}}}"
+    replay = Replay(*definitions(text))
+    for who, bought in (("twice", 2), ("thrice", 3)):
+        for day in range(1, bought + 1):
+            replay.take(line_of(fact(f"2026-01-0{day}", "purchase", who)))
+    [stricter] = parse_definitions(shop.replace("[2, 3", "[3, 4"), "model").models
+    outcome = replay.dry_run([stricter])
+    assert seen(outcome.of("default", "best")) == (set(), {"twice"})
+    assert [each.contact for each in replay.apply(stricter)] == ["twice"]
 
 
 def test_a_sample_is_bounded_and_the_same_in_every_run() -> None:

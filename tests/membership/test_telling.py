@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 
 from engine.conditions.instants import format_instant
-from engine.membership.telling import tell
+from engine.membership.telling import brief, tell
 from tests.driver import Row, fact
 from tests.membership.test_explain import explained, leaf_nodes
 
@@ -147,3 +147,23 @@ def test_a_condition_says_how_long_its_truth_is_sure() -> None:
     assert clicked.until is not None
     assert format_instant(clicked.until) == "2026-05-08T00:00:00.000Z"
     assert bought.until is None
+
+
+@pytest.mark.parametrize(
+    ("segments", "facts", "expected"),
+    [
+        (
+            SHOP, VISITS,
+            "the rule holds: bought something in the last 30 days (purchase p1 of 2026-05-02T10:00:00.000Z)",
+        ),
+        (BOTH, VISITS, "the rule does not hold: not: did order at least once"),
+        (NEWS, SAID, "the contact may not be mailed on email, which takes a granted consent"),
+        (
+            "segment: many\nwhen: {any: [{tags: {any: [a]}}, {tags: {any: [b]}}, {in_list: c}, {in_list: d}]}", VISITS,
+            "the rule does not hold: not: has the tag a; not: has the tag b; not: is on the list c; and 1 more",
+        ),
+        ("segment: vip\ninclude: [c-1]", VISITS, "the segment includes the contact by name"),
+    ],
+)  # fmt: skip
+def test_in_one_line(segments: str, facts: list[Row], expected: str) -> None:
+    assert brief(explained(segments, facts, "2026-05-07")) == expected
