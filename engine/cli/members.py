@@ -47,8 +47,8 @@ def command(
 
     With each: since when, and the number of its last transition (odd: an enter). What is not whole is not handed on:
     the command says so and ends with exit code 1. A csv has a header row and is quoted by RFC 4180; a value is text as
-    it is, or JSON, nothing where there is none. Text that begins with = + - @ is left as it is, phone numbers do; a
-    spreadsheet may take it for a formula, which --spreadsheet-safe prevents.
+    it is, or JSON, nothing where there is none. Text that begins with = + - @ is left as it is, as phone numbers
+    do; a spreadsheet may take it for a formula, which --spreadsheet-safe prevents.
     """
     from engine.cli.snapshot import Cut, read_roll
 
