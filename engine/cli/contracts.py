@@ -17,7 +17,7 @@ from engine.conditions import held, matching, values
 from engine.definitions import Model, Segment
 from engine.definitions import document as segments
 from engine.definitions import model as models
-from engine.membership.facts import CONTACT_BYTES_MAX, ID_BYTES_MAX, TYPE_BYTES_MAX, WORKSPACE_BYTES_MAX
+from engine.membership.facts import CONTACT_BYTES_MAX, ERASURE, ID_BYTES_MAX, TYPE_BYTES_MAX, WORKSPACE_BYTES_MAX
 
 WIDTH: Final = 240
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -34,6 +34,13 @@ ContactId = Annotated[str, Field(min_length=1, max_length=CONTACT_BYTES_MAX, des
 class Event(BaseModel):
     """One thing that is true of one contact at one instant: a value of an input topic. Other keys are ignored."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"type": {"const": ERASURE}}},
+            "then": {"properties": {"properties": {"maxProperties": 0}}},
+        }
+    )
+
     id: Annotated[str, Field(min_length=1, max_length=ID_BYTES_MAX)] | None = Field(
         None,
         description="The same id again within DEDUP is ignored; without one, topic, partition and offset are the id.",
@@ -44,7 +51,9 @@ class Event(BaseModel):
     contact: ContactId
     at: Instant = Field(description="When it happened, with a zone.")
     workspace: WorkspaceName | None = Field(None, description="Null or missing: `default`.")
-    properties: dict[str, Any] | None = Field(None, description="What conditions may look at, nested as you like.")
+    properties: dict[str, Any] | None = Field(
+        None, description="What conditions may look at, nested as you like; `contact_erased` has none."
+    )
     arrives: Instant | None = Field(None, description="Only read by `replay`: when the event reached the engine.")
 
 
@@ -70,7 +79,10 @@ class TransitionRecord(BaseModel):
     version: int = Field(ge=1, description="Of the definition.")
     contact: ContactId
     change: Literal["enter", "exit"]
-    sequence: int = Field(ge=1, description="1, 2, 3 … for one contact and segment: odd enters, even exits.")
+    sequence: int = Field(
+        ge=1,
+        description="1, 2, 3 … for one contact and segment: odd enters, even exits; anew for an erased one.",
+    )
     at: WireInstant = Field(description="When the membership changed.")
     detected_at: WireInstant = Field(description="When the engine committed it.")
     late: bool = Field(description="Its event came after the contact's or the partition's clock had passed it.")
@@ -78,7 +90,9 @@ class TransitionRecord(BaseModel):
         description="Without a new event the membership does not change before; null: never."
     )
     cause: Cause
-    payload: dict[str, Any] | None = Field(description="The fields that the segment's `payload` names.")
+    payload: dict[str, Any] | None = Field(
+        description="The fields that the segment's `payload` names; null in exits of an erased contact."
+    )
 
 
 class DefinitionRecord(BaseModel):
