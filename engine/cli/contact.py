@@ -15,10 +15,10 @@ from engine.cli.output import cell, emit
 ABOUT: Final = {
     "known_at": "first seen",
     "as_of": "as of",
-    "facts": "facts",
     "tags": "tags",
     "lists": "lists",
     "consent": "consent",
+    "facts": "facts",
 }
 FACTS_SHOWN, FACTS_MAX = 10, 1_000
 """As engine.worker.portrait has them, whose import `--help` does without."""
@@ -86,5 +86,7 @@ def _about(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
             if isinstance(value, dict):
                 value = ", ".join(f"{each}: {cell(one)}" for each, one in value.items())
             yield {"contact": word, found["contact"]: value}
+    if found["facts_journaled"] < found["facts"]:
+        yield {"contact": "in the journal", found["contact"]: f"the last {found['facts_journaled']} of them"}
     for name, value in found.get("attributes", {}).items():
         yield {"contact": f"attribute {name}", found["contact"]: value}
