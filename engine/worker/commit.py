@@ -37,6 +37,9 @@ COMMON_BATCH_BYTES: Final = 900_000
 """The same for topics with Kafka's default limit of 1 MiB."""
 JOURNAL_CODEC: Final = 4
 """zstd, for the journal: a quarter of the bytes for half a microsecond a fact. States would take 1.7 µs for half."""
+TOMBSTONES_MAX: Final = 250_000
+"""Chunks of one contact that an erasure tombstones, the newest: 15 MB of the transaction. Of older ones the journal has
+let go long since, as it keeps JOURNAL_FACTS, and the retention takes what that has missed."""
 RECORD_BYTES: Final = 40
 """Bound of what a record adds to its key, value and headers."""
 LETTER_HEAD_BYTES: Final = 1 << 20
@@ -186,8 +189,8 @@ def _member_row(row: MemberRow, now: int) -> Row:
 
 
 def _erase(batch: Batch, changes: Changes) -> None:
-    """The tombstones of what was erased, what is left of its journal, and the marks. All the contact's chunks may go in
-    one transaction, some of them for the second time: 40 bytes each."""
+    """The tombstones of what was erased, what is left of its journal, and the marks. All the contact's chunks go in one
+    transaction, some of them for the second time: which of them are in the topic still, only the broker knows."""
     for key, chunks in batch.kept.items():
         before = 0
         for number, facts in enumerate(chunks):
@@ -197,7 +200,7 @@ def _erase(batch: Batch, changes: Changes) -> None:
     for key, count in batch.gone.items():
         if key not in batch.contacts:
             changes.gone.append(key)
-        numbers = (journal_key(key, number) for number in range(count))
+        numbers = (journal_key(key, number) for number in range(max(0, count - TOMBSTONES_MAX), count))
         changes.gone_chunks += [chunk for chunk in numbers if chunk not in written]
     changes.more.update((ERASED + digest, encode_mark(at)) for digest, at in batch.marks.items())
 

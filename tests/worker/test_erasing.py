@@ -21,7 +21,7 @@ from engine.state.codec import Position, encode_contact
 from engine.state.contacts import Memory, StoredContacts
 from engine.state.restore import _apply
 from engine.state.store import Meta, Store
-from engine.worker.commit import Changes, encode_changes
+from engine.worker.commit import TOMBSTONES_MAX, Changes, encode_changes
 from engine.worker.recovery import take_one_by_one
 
 IDENTITY = b"i" * 16
@@ -163,6 +163,13 @@ def test_tens_of_thousands_of_chunks_go_in_one_commit(store: Store) -> None:
     contact.journal_next = 50_000
     changes = known.take(erasure("anna", 5))
     assert len(changes.gone_chunks) == 50_000
+    known.take(fact("boris", 6))
+    contact = known.contacts.get(BORIS)
+    assert contact is not None
+    contact.journal_next = 5_000_000
+    changes = known.take(erasure("boris", 7))
+    assert len(changes.gone_chunks) == TOMBSTONES_MAX
+    assert changes.gone_chunks[-1] == journal_key(BORIS, 4_999_999)
 
 
 class _Poisonous(Partition):
