@@ -7,7 +7,7 @@ candidate up for it: the same partition code that `apply` makes run, over a copy
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 from typing import Final, TypeVar
@@ -21,7 +21,7 @@ from engine.conditions.instants import NEVER
 from engine.membership.batch import Contacts
 from engine.membership.erasure import SAMPLE_KEY
 from engine.membership.filled import Filled
-from engine.membership.partition import Partition
+from engine.membership.partition import NO_CLOCK, Partition
 from engine.membership.placement import split_key
 from engine.membership.plan import Plan
 from engine.membership.planned import segment_key
@@ -96,24 +96,25 @@ class Outcome(msgspec.Struct):
 
 
 class DryRun:
-    """The dry run over one partition's contacts: `look` at each, then `place_pins`; `outcome` has what came of it."""
+    """The dry run over one partition's contacts: `look` at each, then `place_pins`, or `place_pin` each; `outcome` has
+    what came of it."""
 
     def __init__(
         self, present: Plan, candidate: Plan, edited: Collection[Key], known: Contacts, *, clock: int, dedup: int,
         journal_retention: int, filled: Filled | None = None, changed_at: int | None = None,
-        owns: Callable[[bytes], bool] | None = None, erasure_key: bytes = SAMPLE_KEY, sample: int = SAMPLE,
+        erasure_key: bytes = SAMPLE_KEY, sample: int = SAMPLE,
     ) -> None:  # fmt: skip
         """`present` is the plan in force, `candidate` the one that would be, `edited` the keys of what would differ.
 
         `known` is asked for histories, for marks of erased contacts, and whether a pinned contact is there; it is
         never written to. `clock`, `dedup` and `journal_retention` are the partition's (ms), `filled` and `changed_at`
-        tell where a contact stands that is not under `present` yet, as in Partition; so do `owns` and `erasure_key`.
+        tell where a contact stands that is not under `present` yet, as in Partition; `erasure_key` too is as there.
         """
         self._outcome = Outcome()
         self._held = _Held(known)
         self._clock, self._retention, self._sample = clock, journal_retention, sample
         self._changes = present.fingerprint != candidate.fingerprint
-        self._present, self._candidate = present, candidate
+        self._candidate = candidate
         self._edited = frozenset(segment_key(*key) for key in edited)
         self._now, self._then = Counter[int](), Counter[int]()
         self._together_now = {key: Counter[int]() for key in self._edited}
@@ -125,7 +126,7 @@ class DryRun:
         self._before, self._after = (
             Partition(
                 present, self._held, clock=clock, grace=0, dedup=dedup, journal_retention=journal_retention,
-                filled=since, changed_at=changed, owns=owns, erasure_key=erasure_key,
+                filled=since, changed_at=changed, erasure_key=erasure_key,
             )
             for since, changed in ((filled, changed_at), (None, None))
         )  # fmt: skip
@@ -167,17 +168,20 @@ class DryRun:
 
     def place_pins(self) -> None:
         """Count the contacts that a pin would make known."""
-        if not self._changes:
+        for key, _ in self._candidate.pinned():
+            self.place_pin(key)
+
+    def place_pin(self, key: bytes) -> None:
+        """Count one contact that a segment would include by name, if it is not known yet."""
+        if not self._changes or self._clock == NO_CLOCK:
             return
         self._held.let_go()
-        self._after.place_pins()
+        self._after.place_pin(key)
+        if not self._after.batch.contacts:
+            return
         batch = self._after.drain()
-        by_contact: dict[Key, list[Transition]] = {}
-        for each in batch.transitions:
-            by_contact.setdefault((each.workspace, each.contact), []).append(each)
-        for key, contact in batch.contacts.items():
-            self._after.arm(key, NEVER)
-            self._count(key, frozenset(), _memberships(contact), by_contact.get(split_key(key), ()))
+        self._after.arm(key, NEVER)
+        self._count(key, frozenset(), _memberships(batch.contacts[key]), batch.transitions)
 
     def _count(self, key: bytes, now: frozenset[int], then: frozenset[int], transitions: Sequence[Transition]) -> None:
         outcome = self._outcome

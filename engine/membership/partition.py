@@ -313,15 +313,20 @@ class Partition:
             return
         self._pins_wait = False
         for key, _ in self.plan.pinned():
-            if self.contacts.get(key) is None and (self._owns is None or self._owns(key)):
-                if self._erased_at(key) != NEVER_ERASED:  # a fact must make it new first
-                    continue
-                contact = Contact(known_at=self.clock)
-                self.contacts.put(key, contact)
-                history = _History(self, key, contact)
-                take_up_plan(self.plan, NEW, contact, key, self.clock, self.clock, history, self.batch)
-                self.batch.contacts[key] = contact
-                self.arm(key, contact.deadline)
+            self.place_pin(key)
+
+    def place_pin(self, key: bytes) -> None:
+        """Make one contact that a segment includes by name known, if it belongs here and is not known yet."""
+        if self.contacts.get(key) is not None or not (self._owns is None or self._owns(key)):
+            return
+        if self._erased_at(key) != NEVER_ERASED:  # a fact must make it new first
+            return
+        contact = Contact(known_at=self.clock)
+        self.contacts.put(key, contact)
+        history = _History(self, key, contact)
+        take_up_plan(self.plan, NEW, contact, key, self.clock, self.clock, history, self.batch)
+        self.batch.contacts[key] = contact
+        self.arm(key, contact.deadline)
 
     def _has_room(self, contact: Contact, fact: Fact) -> bool:
         """Whether the contact may take one more fact; what is said of consent always counts, and what is taken

@@ -16,7 +16,7 @@ from engine.conditions.instants import format_instant
 from engine.membership.dry_run import DryRun, Outcome
 from engine.membership.explanation import Unknown
 from engine.membership.filled import Filled
-from engine.membership.placement import partition_of, split_key, store_key, wire_key
+from engine.membership.placement import partition_of, store_key
 from engine.membership.plan import Plan
 from engine.membership.planned import segment_key
 from engine.membership.telling import brief
@@ -83,16 +83,12 @@ class Walk:
     def _trial(self, part: Part) -> tuple[Position, DryRun]:
         meta = part.store.read_meta()
         position = decode_position(meta.position) if meta is not None and meta.position else Position()
-        number, partitions, present = part.number, self._settings.partitions, self._proposal.present
+        present = self._proposal.present
         taken_up = part.plan.fingerprint == present.fingerprint
-
-        def owns(key: bytes) -> bool:
-            return partition_of(wire_key(*split_key(key)), partitions) == number
-
         return position, DryRun(
             present, self._proposal.candidate, self._proposal.edited, _Stored(part.store), clock=position.clock,
             dedup=self._settings.dedup, journal_retention=self._settings.journal_retention, filled=part.filled,
-            changed_at=part.changed_at if taken_up else position.clock, owns=owns,
+            changed_at=part.changed_at if taken_up else position.clock,
             erasure_key=b"" if meta is None else meta.identity, sample=self._sample,
         )  # fmt: skip
 
@@ -110,7 +106,7 @@ class Walk:
             if self._prefixes:
                 with _open(part.store):
                     await self._walk(trial, reading)
-                    trial.place_pins()
+                    await self._place_pins(trial, part.number)
             reading.end()
             outcome.add(trial.outcome, self._sample)
         return outcome
@@ -128,6 +124,14 @@ class Walk:
                 self.looked += 1
                 if time.perf_counter() - began > SLICE_SECONDS:
                     began = await self._turn(began)
+            if time.perf_counter() - began > SLICE_SECONDS:
+                began = await self._turn(began)
+
+    async def _place_pins(self, trial: DryRun, number: int) -> None:
+        began = time.perf_counter()
+        for key, wire in self._proposal.candidate.pinned():
+            if key.startswith(self._prefixes) and partition_of(wire, self._settings.partitions) == number:
+                trial.place_pin(key)
             if time.perf_counter() - began > SLICE_SECONDS:
                 began = await self._turn(began)
 
