@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import httpx
@@ -44,9 +45,11 @@ class Desk:
         self.capsys: pytest.CaptureFixture[str]
 
     def shared(self) -> bool:
-        """Whether each worker runs one partition."""
+        """Whether each worker runs one partition, and knows the other's."""
         states = [httpx.get(f"{url}/ready", timeout=10).json()["partitions"].values() for url in self.urls]
-        return all([each["state"] for each in found] == ["running"] for found in states)
+        return all([each["state"] for each in found] == ["running"] for found in states) and all(
+            httpx.get(f"{url}/lists/nobody/contacts", timeout=10).status_code == 200 for url in self.urls
+        )
 
     def run(self, *words: str | Path) -> tuple[int, str, str]:
         code = main.run([str(each) for each in words])
@@ -206,10 +209,18 @@ def test_r7_a_new_number_on_a_list_is_a_new_contact(desk: Desk) -> None:
 def test_replace_takes_off_who_is_not_in_the_file(desk: Desk) -> None:
     """Asked right after another import, of both workers; who has a bad row stays."""
     people = [f"p-{number:02d}" for number in range(40)]
-    desk.load(desk.csv("\n".join(["id", *people])), "club")
+    desk.load(desk.csv("id\nfirst\n"), "club", "--wait")
+    for worker in desk.workers:
+        worker.pause()  # so that the first import is not taken yet when the second begins
+    later = [Timer(1.0, worker.resume) for worker in desk.workers]
+    for each in later:
+        each.start()
+    desk.load(desk.csv("\n".join(["id", "first", *people])), "club")
     row, err = desk.load(desk.csv("\n".join(["id,n", *(f"{each},1" for each in people[:20]), "p-30,x", ",1", "q,2"])),
                          "club", "--replace", "--attribute", "n=n:number", "--wait")  # fmt: skip
-    assert (row["contacts"], row["bad"], row["removed"], row["result"]) == (21, 2, 19, "there already")
+    for each in later:
+        each.join()
+    assert (row["contacts"], row["bad"], row["removed"], row["result"]) == (21, 2, 20, "there already")
     assert "1 bad rows name no contact" in err
     left = [*people[:20], "p-30", "q"]
     assert desk.on("club") == desk.on("club", 1) == left
