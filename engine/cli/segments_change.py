@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from engine.worker.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+NAMED_MAX: Final = 10
+"""Ids that an advised command names."""
 COLUMNS: Final = ("workspace", "segment", "result", "version", "state")
 
 
@@ -169,7 +171,7 @@ def made(settings: Settings, change: Change, output: Format, where: str) -> list
 
 def tell(found: Sequence[Applied], output: Format) -> None:
     """What a change did, and what its author may not expect of it."""
-    from engine.worker.definition_log import listed
+    from engine.worker.definition_log import called, listed
 
     emit(({name: getattr(each, name) for name in COLUMNS} for each in found), COLUMNS, output)
     if all(each.result == "unchanged" for each in found):
@@ -177,8 +179,8 @@ def tell(found: Sequence[Applied], output: Format) -> None:
     still = [each.key for each in found if each.result == "changed" and each.state == "paused"]
     if still:
         print(
-            f"Still paused: {listed(still)}. Gate, exclude and payload of the new version count now, its rule from: "
-            "segment-engine segments resume",
+            f"Still paused: {listed(still)}. Gate, exclude and payload of the new version count now, its rule after: "
+            f"segment-engine segments resume {' '.join(map(called, still)) if len(still) <= NAMED_MAX else 'ID…'}",
             file=sys.stderr,
         )
 

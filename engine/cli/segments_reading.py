@@ -122,9 +122,7 @@ def _in_force(settings: Settings, key: Key) -> tuple[dict[str, object], Definiti
     known = ask(definition_log.read_records(settings))
     there = {each: record for each, record in known.items() if record.in_force}
     if key not in there:
-        if key in known:
-            raise UserError(definition_log.missing_text(key, known[key], there))
-        raise unknown(*key, there)
+        raise UserError(definition_log.missing_text(key, known))
     # Only what is in the same workspace can use it; what is no sound definition there is told.
     by = users(document_of(record) for each, record in there.items() if each[0] == key[0]).get(key, [])
     return {**recorded(there[key]), "used_in": [definition_log.called(each) for each in by]}, document_of(there[key])
@@ -165,7 +163,7 @@ def history(ctx: click.Context, segment: str, workspace: str, brokers: str | Non
     key = key_of(segment, workspace)
     found = ask(definition_log.read_history(settings, key))
     if not found.records:
-        raise unknown(*key, ask(definition_log.read_records(settings)))
+        raise UserError(definition_log.missing_text(key, ask(definition_log.read_records(settings))))
     rows = []
     before: Record | None = None
     for record in found.records:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from engine.conditions.spelling import near_name
 from engine.definitions import Definition, DefinitionErrors, Model, Segment, canonical_form, check
 from engine.definitions.model import is_model
 from engine.definitions.near import near_segment
@@ -146,9 +147,8 @@ def _named_once(change: Change) -> None:
 
 def _there(known: Mapping[Key, Record], change: Change) -> None:
     """What is paused, resumed and deleted must be there, and models are not paused."""
-    there = [key for key, record in known.items() if record.in_force]
     missing = [
-        missing_text(key, known.get(key), there)
+        missing_text(key, known)
         for key in dict.fromkeys([*change.pause, *change.resume, *change.delete])
         if key not in known or not known[key].in_force
     ]
@@ -164,13 +164,20 @@ def _there(known: Mapping[Key, Record], change: Change) -> None:
         )
 
 
-def missing_text(key: Key, record: Record | None, there: Iterable[Key]) -> str:
-    """That a definition is not in force, with how to bring it back or what may be meant; `there` are those in force."""
+def missing_text(key: Key, known: Mapping[Key, Record]) -> str:
+    """That a definition is not in force, with how to bring it back, or what may be meant of all that ever was."""
+    record = known.get(key)
     if record is not None:
         back = f"segment-engine segments restore {called(key)} {record.version - 1}"
         return f"{called(key)} is {record.told()}; its last text comes back with: {back}"
     kind = "model" if is_model(key) else "segment"
-    return f"There is no {kind} {key[1]!r} in workspace {key[0]}. {near_segment(*key, there)}"
+    there = [each for each, record in known.items() if record.in_force]
+    hint = near_segment(*key, there)
+    if not near_name(key[1], [name for workspace, name in there if workspace == key[0]]):
+        gone = [name for (workspace, name), each in known.items() if workspace == key[0] and not each.in_force]
+        if near := near_name(key[1], gone):
+            hint += f" {near} was deleted."
+    return f"There is no {kind} {key[1]!r} in workspace {key[0]}. {hint}"
 
 
 def _put(known: Mapping[Key, Record], definition: Definition) -> Applied:

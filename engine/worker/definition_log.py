@@ -251,14 +251,14 @@ async def _version(consumer: AIOKafkaConsumer, renew: _Renew, key: Key, version:
     if not texts and found is None:
         known = await _read(consumer, renew)
         if key not in known:
-            raise DefinitionLogError(missing_text(key, None, known))
+            raise DefinitionLogError(missing_text(key, known))
         raise DefinitionLogError(
             f"{topics.HISTORY.name} holds no text of {called(key)}, which is {known[key].told()}: another program "
             "wrote it. Apply it from a file."
         )
     why = f"is the one that deleted {called(key)}" if found is not None else f"of {called(key)} never was"
     raise DefinitionLogError(
-        f"Version {version} {why}: there is no text to take. Versions with a text are {_ranges(texts)}; "
+        f"Version {version} {why}: there is no text to take. Versions with a text: {_ranges(texts)}; "
         f"segment-engine segments history {called(key)} tells what changed in each."
     )
 

@@ -53,7 +53,7 @@ def test_the_life_of_a_segment_and_its_history(desk: Desk) -> None:
     code, out, told = desk.run("apply", str(desk.folder), "-o", "json", "--author", "anna")
     assert (code, json.loads(out)[0]["state"]) == (0, "paused")
     assert f"Still paused: {desk.workspace}/buyers" in told
-    assert "segment-engine segments resume" in told
+    assert f"segment-engine segments resume {desk.workspace}/buyers\n" in told
 
     assert desk.rows("resume", "buyers")[0]["version"] == 4
     assert desk.rows("delete", "buyers", "--note", "over")[0]["result"] == "deleted"

@@ -158,6 +158,8 @@ def test_unknown_and_deleted_ids_are_told_all_at_once_with_a_way_on() -> None:
     assert "Did you mean buyers?" in told
     assert f"lapsed is deleted at version 2 since {AT} by anna (why)" in told
     assert "segment-engine segments restore lapsed 1" in told
+    assert "lapsed was deleted." in log.refused(resume=[key("lapsd")])
+    assert "deleted" not in log.refused(resume=[key("byers")])
     assert "no model 'model:shop'" in log.refused(delete=[key("model:shop")])
 
 
