@@ -138,7 +138,7 @@ TRANSITIONS: Final = Topic(
 MEMBERS: Final = Topic(
     "segments.members",
     key="workspace/segment/contact",
-    description="The present members: the latest enter of each, nothing for those who left",
+    description="The present members, by their latest enter; none of segments that say members_topic: false",
     carries="transition",
     cleanup="compact",
     more=_COMPACTION,

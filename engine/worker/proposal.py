@@ -69,6 +69,7 @@ def propose(known: Mapping[Key, Known], present: Plan, asked: Asked, settings: S
         _, candidate = compiled(
             {key: Known(*key, each.version, each.definition, each.state) for key, each in after.items()},
             present.read_to,
+            settings.source,
         )
     else:
         candidate = present
