@@ -9,11 +9,11 @@ import json
 from importlib.resources import files
 from typing import Any, Final
 
-NAMES: Final = ("event", "segment", "model", "transition", "definition", "explanation", "contact", "plan")
+NAMES: Final = ("event", "segment", "model", "transition", "definition", "explanation", "contact", "plan", "counts")
 """`event`: values of the inputs; `segment` and `model`: the documents people write; `transition`: values of
 segments.transitions, segments.members and the segments' own topics; `definition`: values of segments.definitions and
 its history; `explanation`: the HTTP interface's answer to why; `contact`: its answer to who; `plan`: its answer to what
-a change of definitions would do, as `segments plan` keeps it in a file."""
+a change of definitions would do, as `segments plan` keeps it in a file; `counts`: its answer to how a segment grew."""
 
 
 def load(name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from engine.cli.counts_contract import CountsRecord
 from engine.conditions import document as parts
 from engine.conditions import held, matching, values
 from engine.definitions import Model, Segment
@@ -374,6 +375,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "explanation": ExplanationRecord,
     "contact": ContactRecord,
     "plan": PlanRecord,
+    "counts": CountsRecord,
 }
 
 

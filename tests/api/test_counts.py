@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
+import schemas
 from engine.api.app import create_app
 from engine.api.peers import Peers
 from engine.conditions.instants import DAY, HOUR, parse_instant
@@ -77,6 +79,7 @@ class Pair:
     async def rows(self, *columns: str, **params: str) -> list[tuple[Any, ...]]:
         status, found = await self.ask(**params)
         assert status == 200, found
+        CONTRACT.validate(found)
         return [tuple(row[each] for each in columns) for row in found["rows"]]
 
 
@@ -90,6 +93,7 @@ TWO: list[Movement] = [
     ("2026-05-01T09:59:59Z", True, "event", "Yandex Advertising", 2),
     ("2026-05-02T00:00:00Z", False, "opt_out", "Yandex Advertising", 2),
 ]
+CONTRACT = Draft202012Validator(schemas.load("counts"))
 COLUMNS = ("period", "entered", "left", "members")
 
 
