@@ -166,7 +166,7 @@ class Settings(BaseModel):
     journal_retention: Millis = _span(
         400 * DAY, DAY, 3660 * DAY, "how long a contact's facts are kept, by their instants"
     )
-    journal_facts: int = _number(50_000, 1_000, 10_000_000, "facts kept of a contact, the last that were taken")
+    journal_facts: int = _number(50_000, 1_000, 200_000, "facts kept of a contact, the last that were taken")
     journal_bytes: int = _number(64 * MIB, MIB, 1 << 32, "bytes of facts kept of a contact, before they are packed")
 
     counts_retention: Millis = _span(
