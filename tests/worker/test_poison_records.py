@@ -35,6 +35,9 @@ class Record:
 class Builders:
     """As much of a producer as packing needs."""
 
+    def __init__(self) -> None:
+        self._message_accumulator = SimpleNamespace(_compression_type=0)
+
     def create_batch(self) -> BatchBuilder:
         return BatchBuilder(1 << 24, 0, is_transactional=True)
 
