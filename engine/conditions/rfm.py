@@ -58,8 +58,8 @@ class RfmOptions(Document):
 
     @field_validator(*PARTS)
     @classmethod
-    def _of_scores(cls, test: Test) -> Test:
-        for name, operand in test.operators():
+    def _of_scores(cls, test: Test | None) -> Test | None:
+        for name, operand in () if test is None else test.operators():
             if name not in _OPERATORS:
                 raise mistake("score", f"{name} does not fit a score", f"use {' '.join(_OPERATORS)}")
             for each in () if name == "exists" else operand if isinstance(operand, list) else [operand]:
