@@ -324,10 +324,13 @@ class SegmentEngine:
         """A dry run over this worker's partitions as they are now, naming at most `sample` contacts of a kind; to be
         ended. Raises TooManyReadings, ReadingEnded where a partition is just leaving."""
         parts = [
-            Walked(number, loop.store, loop.core.plan, loop.core.filled, loop.core.changed_at, loop.contacts)
+            Walked(
+                number, loop.store, loop.core.plan, loop.core.filled, loop.core.changed_at,
+                loop.fill_status().get("contacts", 0),
+            )
             for number, loop in sorted(self._loops.items())
             if loop.state == "running" and loop.store is not None and loop.core is not None
-        ]
+        ]  # fmt: skip
         return Walk(parts, proposal, self.settings, self._shared.turns, sample)
 
     def members_snapshot(self, workspace: str, segment: str, columns: Sequence[str] = ()) -> Snapshot:

@@ -123,11 +123,6 @@ class PartitionLoop:
         """Whether contacts are still being filled for the definitions in force."""
         return self._position.filled is not None or self._position.plan != self._shared.plan().fingerprint
 
-    @property
-    def contacts(self) -> int:
-        """About how many contacts are stored."""
-        return self._filling.total if self._filling is not None else 0
-
     def fill_status(self) -> dict[str, Any]:
         """How far the partition is with the definitions in force, in plain JSON."""
         core, filling = self.core, self._filling
