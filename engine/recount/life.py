@@ -48,6 +48,7 @@ class Change:
     definitions: all that is in force from now on
     partition: whose contacts are meant, if partitions have clocks of their own; None: everybody
     new: the segments that were never wholly filled before, whose differences have the cause `backfill`
+    passed_over: contacts whom the next change met before this one had reached them: they go on under those of before
     begun: what is known to have been published of contacts before, instead of what was found: segment → sequence
     """
 
@@ -55,6 +56,7 @@ class Change:
     definitions: InForce
     partition: int | None = None
     new: Collection[Key] = ()
+    passed_over: Collection[Who] = ()
     begun: Mapping[Who, Mapping[str, int]] | None = field(default=None)
 
 

@@ -122,7 +122,7 @@ def _take_up(
     for place in meant:
         result.clocks[place] = max(result.clocks.get(place, BEGINNING), change.at)
     for who, walk in walks.items():
-        if change.partition is None or places[who] == change.partition:
+        if (change.partition is None or places[who] == change.partition) and who not in change.passed_over:
             walk.take_up(change)
     if change.partition is None:
         in_force.clear()

@@ -154,8 +154,12 @@ class Scene:
 
     async def transitions(self) -> list[Json]:
         """This test's transitions, partition by partition."""
+        return await self.transitions_of(self.workspace)
+
+    async def transitions_of(self, workspace: str) -> list[Json]:
+        """Those of another workspace that this test uses."""
         found = await self.read("segments.transitions")
-        return [v for r in found if r.value is not None and (v := orjson.loads(r.value))["workspace"] == self.workspace]
+        return [v for r in found if r.value is not None and (v := orjson.loads(r.value))["workspace"] == workspace]
 
     async def letters(self) -> list[Record]:
         """The dead letters of this test's inputs."""

@@ -201,12 +201,14 @@ def members_of(records: Sequence[Record]) -> dict[tuple[str, str], set[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What the recount needs: canonical segments, settings in ms, the instant to which the clock has gone."""
+    """What the recount needs: canonical segments and models, settings in ms, the instant to which the clock has
+    gone."""
 
     segments: Sequence[Mapping[str, Any]]
     until: int
     grace: int
     partitions: int
+    models: Sequence[Mapping[str, Any]] = ()
 
 
 def recounted(facts: Sequence[Record], truth: Truth) -> Result:
@@ -214,6 +216,7 @@ def recounted(facts: Sequence[Record], truth: Truth) -> Result:
     return recount(
         truth.segments,
         [with_arrival(record) for record in facts],
+        truth.models,
         until=truth.until,
         grace=truth.grace,
         partitions=truth.partitions,
@@ -239,26 +242,35 @@ def like_recount(seen: Seen, result: Result, grace: int, in_order: Callable[[Who
     return faults, len(known - loose - result.late_contacts)
 
 
-def judge(seen: Seen, result: Result, truth: Truth, in_order: Callable[[Who], bool], *, compared_at_least: int) -> None:
-    """All checks against the recount `result` of the same facts; AssertionError with the first faults of each kind.
-
-    Fails too when fewer contacts than `compared_at_least` were in order: a comparison of nothing proves nothing.
-    """
-    unlike, compared = like_recount(seen, result, truth.grace, in_order)
-    kinds = {
+def of_topics(seen: Seen) -> dict[str, list[str]]:
+    """By kind, the faults that the topics show by themselves."""
+    return {
         "dead letters": no_dead_letters(seen.dead_letters),
         "facts counted": counted_once(seen.facts, seen.changelog),
         "facts journaled": journaled_once(seen.facts, seen.journal),
         "alternation": alternation(seen.transitions, erasures_of(seen.facts)),
         "ids": unique_ids(seen.transitions),
         "segment topics": fanned_out(seen.transitions, seen.segment_topics),
-        "recount": unlike,
     }
+
+
+def spelled_out(kinds: Mapping[str, Sequence[str]]) -> list[str]:
+    """The first faults of each kind."""
     lines: list[str] = []
     for kind, faults in kinds.items():
         lines.extend(f"{kind}: {fault}" for fault in faults[:SHOWN])
         if len(faults) > SHOWN:
             lines.append(f"{kind}: … and {len(faults) - SHOWN} more")
+    return lines
+
+
+def judge(seen: Seen, result: Result, truth: Truth, in_order: Callable[[Who], bool], *, compared_at_least: int) -> None:
+    """All checks against the recount `result` of the same facts; AssertionError with the first faults of each kind.
+
+    Fails too when fewer contacts than `compared_at_least` were in order: a comparison of nothing proves nothing.
+    """
+    unlike, compared = like_recount(seen, result, truth.grace, in_order)
+    lines = spelled_out({**of_topics(seen), "recount": unlike})
     if compared < compared_at_least:
         lines.append(f"only {compared} contacts were in order, {compared_at_least} were to be compared")
     seen_in_all = f"{len(seen.facts)} facts, {len(seen.transitions)} transitions, {compared} contacts in order"

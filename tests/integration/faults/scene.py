@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -30,10 +31,21 @@ INPUT_TOPICS = tuple(topic.name for topic in INPUTS)
 
 
 class Scene:
-    """One broker with one group. `rate` in facts a second; everything random comes from `seed`."""
+    """One broker with one group. `rate` in facts a second; everything random comes from `seed`. `segments` is the
+    folder of definitions that are in force from the beginning, and `more` settings of all workers.
+    """
 
-    def __init__(self, folder: Path, *, seed: int, rate: float = 150.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        rate: float = 150.0,
+        segments: Path = SEGMENTS,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
+        self._segments, self._more = segments, more or {}
         self.rng = random.Random(seed)
         # A broker refuses session timeouts below six seconds unless it is told.
         self.broker = LocalBroker(folder / "kafka", more={"group.min.session.timeout.ms": "1000"})
@@ -48,7 +60,7 @@ class Scene:
         try:
             env = self.env("setup", self.broker.brokers)
             run_engine(["topics", "create"], env)
-            run_engine(["segments", "apply", str(SEGMENTS)], env)
+            run_engine(["segments", "apply", str(self._segments)], env)
             self.live = LiveProducer(self.broker.brokers, rate=self._rate, seed=self._seed, grace=GRACE_S * 1000)
             self.live.__enter__()
         except BaseException:
@@ -83,6 +95,7 @@ class Scene:
             f"{prefix}REQUEST_TIMEOUT": "PT10S",
             f"{prefix}COMMIT_TIMEOUT": "PT10S",
             f"{prefix}TRANSACTION_TIMEOUT": "PT20S",
+            **{f"{prefix}{name}": value for name, value in self._more.items()},
         }
 
     def data(self, name: str) -> Path:
@@ -128,7 +141,7 @@ class Scene:
             worker.wait_ready()
         wait_consumed(self.broker.brokers, GROUP, INPUT_TOPICS, CAUGHT_UP_WITHIN, workers[0])
         assert not workers[0].ended_within(max(0.0, until / 1000 + GRACE_S - time.time())), workers[0].last_lines()
-        segments = [canonical(segment) for segment in load_folder(SEGMENTS)]
+        segments = [canonical(segment) for segment in load_folder(self._segments)]
         truth = checker.Truth(segments, until=until, grace=GRACE_S * 1000, partitions=PARTITIONS)
         found = read_topics(self.broker.brokers, INPUT_TOPICS)
         facts = checker.in_arrival_order(record for records in found.values() for record in records)
