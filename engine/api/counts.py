@@ -25,6 +25,7 @@ from engine.api.peers import Peers, Unanswered
 from engine.conditions.instants import DAY, HOUR, format_instant, parse_instant
 from engine.conditions.spelling import did_you_mean, near_zone
 from engine.conditions.zones import zone_names, zone_of
+from engine.worker.counts import Wanted
 
 if TYPE_CHECKING:
     from engine.worker.engine import SegmentEngine
@@ -37,8 +38,8 @@ PERIODS_MAX: Final = 10_000
 ANSWER_SECONDS: Final = 30.0
 HOUR_MAX: Final = 1 << 31
 """Of the hours since the epoch: far beyond the year 9999."""
-SPLITS: Final = {"none": None, "cause": 1, "source": 2}
-"""What rows are told apart by, and its place in what is counted."""
+SPLITS: Final = ("none", "cause", "source")
+"""What rows are told apart by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +72,18 @@ class CountFaces:
         what is told, `to` does not; both are widened to whole periods. `kept_from` is how far back hours are kept."""
         workspace, name = workspace_of(request), request.path_params["segment"]
         if is_own(request):
-            return Answer(await self._own(workspace, name, whole_number_of(request, "first", 0, HOUR_MAX, 0)))
+            first, given = whole_number_of(request, "first", 0, HOUR_MAX, 0), request.query_params.get
+            return Answer(
+                await self._own(workspace, name, Wanted(first, given("split"), given("cause"), given("source")))
+            )
         asked = question_of(request)
         known = self._engine.definitions.segment(workspace, name) is not None
         if sight_of(self._engine, request).sees(workspace, name):
             begin = self._begin(asked)
-            parts = await self._all(workspace, name, begin // HOUR)
+            parts = await self._all(workspace, name, Wanted(begin // HOUR, asked.split, asked.cause, asked.source))
             if known or any(part["found"] for part in parts):
-                rows, kept = rows_of(asked, begin, parts)
+                # Beside the event loop: a year by the hour and source takes a second.
+                rows, kept = await asyncio.to_thread(rows_of, asked, begin, parts)
                 about = {"workspace": workspace, "segment": name, "by": "day" if asked.days else "hour"}
                 about["timezone"] = "UTC" if asked.zone is None else asked.zone.key
                 return Answer({**about, "kept_from": format_instant(kept), "rows": rows})
@@ -93,20 +98,20 @@ class CountFaces:
             begin = end - (DAYS_SHOWN - 1) * DAY if asked.days else end - (HOURS_SHOWN - 1) * HOUR
         return period_of(asked, max(0, begin))
 
-    async def _own(self, workspace: str, name: str, first: int) -> dict[str, Any]:
+    async def _own(self, workspace: str, name: str, wanted: Wanted) -> dict[str, Any]:
         before = self._engine.partitions
         try:
-            found = await self._engine.counts(workspace, name, first)
+            found = await self._engine.counts(workspace, name, wanted)
         except Exception as error:
             if gone := set(before) - set(self._engine.partitions):  # its store was closed while it was read
                 raise Unanswered(gone, "moved to another worker while it was asked") from error
             raise
         return {**found, "partitions": [number for number in before if number in self._engine.partitions]}
 
-    async def _all(self, workspace: str, name: str, first: int) -> list[dict[str, Any]]:
+    async def _all(self, workspace: str, name: str, wanted: Wanted) -> list[dict[str, Any]]:
         """The counts of every worker. Raises Unanswered."""
-        asked = [self._of(url, numbers, workspace, name, first) for url, numbers in self._peers.owners().items()]
-        parts = await asyncio.gather(*asked, self._own(workspace, name, first))
+        asked = [self._of(url, numbers, workspace, name, wanted) for url, numbers in self._peers.owners().items()]
+        parts = await asyncio.gather(*asked, self._own(workspace, name, wanted))
         numbers = [number for part in parts for number in part["partitions"]]
         if missing := set(range(self._engine.settings.partitions)) - set(numbers):
             raise Unanswered(missing, "moved to another worker while it was asked")
@@ -114,8 +119,9 @@ class CountFaces:
             raise Unanswered(twice, "counted twice, as it is just moving")
         return list(parts)
 
-    async def _of(self, url: str, numbers: list[int], workspace: str, name: str, first: int) -> dict[str, Any]:
-        question = {"workspace": workspace, "first": str(first)}
+    async def _of(self, url: str, numbers: list[int], workspace: str, name: str, wanted: Wanted) -> dict[str, Any]:
+        told = {field: str(value) for field, value in wanted._asdict().items() if value is not None}
+        question = {"workspace": workspace, **told}
         _, part = await self._peers.ask(url, f"/segments/{name}/counts", question, ANSWER_SECONDS, numbers)
         if not isinstance(part, dict) or not {"hours", "before", "kept", "clock", "partitions"} <= part.keys():
             raise Unanswered(numbers, f"what answers at {url} is not a worker of this version")
@@ -200,8 +206,7 @@ def rows_of(asked: Question, begin: int, parts: Sequence[dict[str, Any]]) -> tup
         begin = _after(asked, begin)
     size = sum(part["before"] for part in parts)
     grown: Counter[int] = Counter()
-    found: dict[int, Counter[tuple[Any, int]]] = {}
-    place = SPLITS[asked.split or "none"]
+    found: dict[int, dict[str | None, list[int]]] = {}
     for hour, growth, numbers in (each for part in parts for each in part["hours"]):
         at = hour * HOUR
         if not begins or at < begins[0]:
@@ -211,19 +216,18 @@ def rows_of(asked: Question, begin: int, parts: Sequence[dict[str, Any]]) -> tup
         if at >= begin:  # after the last period
             continue
         grown[period] += growth
-        for counted in numbers:
-            enters, cause, source, number = counted
-            if asked.cause in (None, cause) and asked.source in (None, source):
-                key = None if place is None else counted[place]
-                found.setdefault(period, Counter())[key, enters] += number
+        for key, entered, left in numbers:
+            pair = found.setdefault(period, {}).setdefault(key, [0, 0])
+            pair[0] += entered
+            pair[1] += left
     rows: list[dict[str, Any]] = []
     for period, at in enumerate(begins):
         size += grown[period]
-        numbers_ = found.get(period, Counter())
-        for key in sorted({key for key, _ in numbers_}, key=str) or [None]:
+        moved = found.get(period) or {None: [0, 0]}
+        for key in sorted(moved, key=lambda each: each or ""):
             row: dict[str, Any] = {"period": _name(asked, at)}
             if asked.split is not None:
                 row[asked.split] = key or None
-            row |= {"entered": numbers_[key, True], "left": numbers_[key, False], "members": size}
+            row |= {"entered": moved[key][0], "left": moved[key][1], "members": size}
             rows.append(row)
     return rows, kept

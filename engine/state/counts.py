@@ -60,6 +60,15 @@ _decode = msgspec.msgpack.Decoder(HourCounts).decode
 _PREFIX = bytes([COUNTS_VERSION])
 
 
+class _Growth(msgspec.Struct, array_like=True):
+    """The leading field of a row, decoded without the rest."""
+
+    growth: int = 0
+
+
+_decode_growth = msgspec.msgpack.Decoder(_Growth).decode
+
+
 def counts_prefix(segment: int) -> bytes:
     """What the keys of a segment's rows begin with."""
     return COUNTS + segment.to_bytes(8, "big")
@@ -87,3 +96,12 @@ def decode_counts(encoded: bytes) -> HourCounts:
             f"counts are in format {encoded[0]}, this engine knows {COUNTS_VERSION}: run the version that wrote them"
         )
     return _decode(memoryview(encoded)[1:])
+
+
+def growth_of(encoded: bytes) -> int:
+    """How much a row says that its segment grew. Raises UnknownCounts."""
+    return (
+        _decode_growth(memoryview(encoded)[1:]).growth
+        if encoded[0] == COUNTS_VERSION
+        else decode_counts(encoded).growth
+    )

@@ -17,7 +17,7 @@ from engine.state.store import bound_block_cache
 from engine.worker.clients import close_quietly, reader
 from engine.worker.clock import Probe, Prober, Skew, wall
 from engine.worker.commit import Committer
-from engine.worker.counts import Source, read_counts
+from engine.worker.counts import Source, Wanted, read_counts
 from engine.worker.definitions import Definitions
 from engine.worker.dry_run import Part as Walked
 from engine.worker.dry_run import Walk
@@ -308,12 +308,11 @@ class SegmentEngine:
         clocks = [loop.settled for loop in self._loops.values() if loop.state == "running"]
         return max((each for each in clocks if each > NO_CLOCK), default=wall())
 
-    async def counts(self, workspace: str, segment: str, first: int) -> dict[str, Any]:
-        """A segment's counts in this worker's partitions from the hour `first` on; see
-        `engine.worker.counts.read_counts`."""
+    async def counts(self, workspace: str, segment: str, wanted: Wanted) -> dict[str, Any]:
+        """A segment's counts in this worker's partitions; see `engine.worker.counts.read_counts`."""
         running = [loop for loop in self._loops.values() if loop.state == "running"]
         sources = [Source(loop.store, loop.settled) for loop in running if loop.store is not None]
-        return await read_counts(sources, workspace, segment, self.settings.counts_retention, first)
+        return await read_counts(sources, workspace, segment, self.settings.counts_retention, wanted)
 
     async def on_list(self, workspace: str, name: str, after: str, limit: int) -> tuple[list[str], str | None]:
         """Ids of contacts on a list of people, of this worker's partitions; as `members`."""

@@ -15,6 +15,7 @@ from engine.api.app import create_app
 from engine.api.peers import Peers
 from engine.conditions.instants import DAY, HOUR, parse_instant
 from engine.definitions import Segment, parse_segment
+from engine.worker.counts import Wanted
 from engine.worker.engine import SegmentEngine
 
 MAY = parse_instant("2026-05-01T00:00:00Z")
@@ -39,9 +40,9 @@ class Stand:
     def clock(self) -> int:
         return self.now
 
-    async def counts(self, workspace: str, segment: str, first: int) -> dict[str, Any]:
+    async def counts(self, workspace: str, segment: str, wanted: Wanted) -> dict[str, Any]:
         hours: dict[int, list[Any]] = {}
-        before, start = 0, max(first, self.kept)
+        before, start = 0, max(wanted.first, self.kept)
         for at, enters, cause, source, number in self.movements if segment == "buyers" else ():
             hour, growth = parse_instant(at) // HOUR, number if enters else -number
             if hour < start:
@@ -49,7 +50,9 @@ class Stand:
                 continue
             row = hours.setdefault(hour, [hour, 0, []])
             row[1] += growth
-            row[2].append([enters, cause, source, number])
+            if wanted.cause in (None, cause) and wanted.source in (None, source):
+                key = {"cause": cause, "source": source, None: None}[wanted.split]
+                row[2].append([key, number, 0] if enters else [key, 0, number])
         rows = [hours[hour] for hour in sorted(hours)]
         found = bool(rows or before)
         return {"clock": self.now, "kept": self.kept, "before": before, "hours": rows, "found": found}

@@ -14,7 +14,7 @@ from engine.membership.transitions import Transition
 from engine.state.counts import OTHER, SOURCES_MAX, counts_prefix
 from engine.state.store import Meta, Store
 from engine.worker import counts as counting
-from engine.worker.counts import Counts, Source, read_counts
+from engine.worker.counts import Counts, Source, Wanted, read_counts
 
 NOON = 1_780_000_000_000 // DAY * DAY + 12 * HOUR
 RETENTION = 10 * DAY
@@ -38,8 +38,8 @@ def commit(store: Store, counts: Counts, transitions: list[Transition], clock: i
     return rows
 
 
-async def read(store: Store, first: int = 0, clock: int = NOON) -> dict[str, Any]:
-    return await read_counts([Source(store, clock)], "default", "s", RETENTION, first)
+async def read(store: Store, first: int = 0, clock: int = NOON, **more: str) -> dict[str, Any]:
+    return await read_counts([Source(store, clock)], "default", "s", RETENTION, Wanted(first, **more))
 
 
 async def test_each_transition_counts_in_its_own_hour_by_cause_and_source(store: Store) -> None:
@@ -48,11 +48,11 @@ async def test_each_transition_counts_in_its_own_hour_by_cause_and_source(store:
     commit(store, counts, [turn("a", 2, NOON + HOUR, "mail", "clock"), turn("d", 1, NOON - 5 * HOUR)])
     found = await read(store)
     hour = NOON // HOUR
-    assert found["hours"] == [
-        [hour - 5, 1, [[True, "event", "", 1]]],
-        [hour, 3, [[True, "event", "", 1], [True, "event", "mail", 2]]],
-        [hour + 1, -1, [[False, "clock", "mail", 1]]],
-    ]
+    assert found["hours"] == [[hour - 5, 1, [[None, 1, 0]]], [hour, 3, [[None, 3, 0]]], [hour + 1, -1, [[None, 0, 1]]]]
+    by_source = (await read(store, first=hour, split="source"))["hours"]
+    assert by_source == [[hour, 3, [["mail", 2, 0], ["", 1, 0]]], [hour + 1, -1, [["mail", 0, 1]]]]
+    assert (await read(store, first=hour, split="cause"))["hours"][1] == [hour + 1, -1, [["clock", 0, 1]]]
+    assert (await read(store, first=hour, cause="event", source="mail"))["hours"][0] == [hour, 3, [[None, 2, 0]]]
     assert (found["before"], found["found"]) == (0, True)
     later = await read(store, first=hour)
     assert (later["before"], [row[0] for row in later["hours"]]) == (1, [hour, hour + 1])
@@ -64,7 +64,7 @@ async def test_what_was_not_committed_is_not_counted(store: Store) -> None:
     counts.rows([turn("b", 1, NOON)], NOON)  # its commit is not known to have come about: the partition begins again
     anew = Counts(store, RETENTION)
     commit(store, anew, [turn("c", 1, NOON)])
-    assert (await read(store))["hours"] == [[NOON // HOUR, 2, [[True, "event", "", 2]]]]
+    assert (await read(store))["hours"] == [[NOON // HOUR, 2, [[None, 2, 0]]]]
 
 
 async def test_a_row_that_memory_let_go_is_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,8 +80,8 @@ async def test_more_sources_than_are_told_apart_are_other(store: Store) -> None:
     counts = Counts(store, RETENTION)
     commit(store, counts, [turn(f"c{n}", 1, NOON, f"source-{n}") for n in range(SOURCES_MAX + 5)])
     commit(store, counts, [turn("late", 1, NOON, "source-7"), turn("new", 1, NOON, "never seen")])
-    (row,) = (await read(store))["hours"]
-    numbers = {source: number for _, _, source, number in row[2]}
+    (row,) = (await read(store, split="source"))["hours"]
+    numbers = {source: entered for source, entered, _ in row[2]}
     assert len(numbers) == SOURCES_MAX + 1
     assert (numbers["source-7"], numbers[OTHER], row[1]) == (2, 6, SOURCES_MAX + 7)
 
