@@ -139,14 +139,13 @@ def desk(workers: Desk, capsys: pytest.CaptureFixture[str]) -> Desk:
 def test_r1_an_upload_makes_a_list_and_a_segment(desk: Desk, kind: str) -> None:
     name = f"fair-{kind}"
     first, second = f"7000{len(kind)}1", f"7000{len(kind)}2"
-    rows = [["phone", "name"], [first, "Anna"], [first, "Anna K."], [second, "Ivan"], [None, "Nobody"]]
+    rows = [("phone", "name"), (first, "Anna"), (first, "Anna K."), (second, "Ivan"), ("", "Nobody")]
     path = desk.folder / f"Spring fair.{kind}"
     if kind == "csv":
-        path.write_text("".join(f"{phone or ''},{who}\n" for phone, who in rows), encoding="utf-8")
+        path.write_text("".join(f"{phone},{who}\n" for phone, who in rows), encoding="utf-8")
     else:
-        workbook(desk.folder, [[int(phone) if (phone or "").isdigit() else phone, who] for phone, who in rows]).rename(
-            path
-        )
+        cells = [(float(phone) if phone.isdigit() else phone or None, who) for phone, who in rows]
+        workbook(desk.folder, cells).rename(path)
     row, err = desk.load(path, name, "--attribute", "name")
     assert {each: row[each] for each in ("rows", "contacts", "duplicates", "bad", "segment", "result")} == {
         "rows": 4, "contacts": 2, "duplicates": 1, "bad": 1, "segment": name, "result": "created",
