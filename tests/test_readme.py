@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -141,9 +142,22 @@ def test_the_three_terminals(desk: tuple[Path, dict[str, str], ExitStack]) -> No
     assert done.returncode == 0, f"{done.stderr}\n{running.last_lines()}"
     (entered,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert (entered["contact"], entered["change"], entered["cause"]["kind"]) == ("anna", "enter", "clock")
-    assert done.stdout.rstrip().endswith("anna")  # the only member
+    assert done.stdout.splitlines()[-1].startswith("anna ")  # the only member
 
     program = folder / "mailer.py"
     program.write_text(blocks("python")[0].replace("127.0.0.1:9092", env["SEGMENT_ENGINE_BROKERS"]), encoding="utf-8")
     mailer = stack.enter_context(Program([sys.executable, str(program)], log=folder / "mailer.log", env=env))
     wait_until(lambda: "anna enter looked-not-carted" in mailer.last_lines(), 60, "the mailer", alive=mailer)
+
+    _, changes, people = blocks("bash")
+    done = subprocess.run(
+        script(changes), cwd=folder, env=ENV | env, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "five minutes to think" in done.stdout  # the history
+    done = subprocess.run(
+        script(people), cwd=folder, env=ENV | env, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    members = list(csv.DictReader(done.stdout.splitlines()[-3:]))
+    assert [(each["contact"], each["name"]) for each in members] == [("79001", "Anna"), ("79002", "Boris")]
