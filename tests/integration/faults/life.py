@@ -28,6 +28,8 @@ from tests.integration.harness_kafka import Record
 
 Key = tuple[str, str]  # workspace, segment
 Json = dict[str, Any]
+SILENT_MS = 700
+"""No partition that is alive is silent for so long while facts come: a started worker needs longer to go on."""
 _LEFT_OUT = frozenset(("definition", "opt_out", "erase"))
 """Why somebody leaves a paused segment that is in no group."""
 _OF_A_FACT = frozenset(("event", "list", "opt_out", "erase"))
@@ -322,6 +324,23 @@ def members_in_force(
         faults += [f"{name}: {contact} is a member in the recount, not by the engine" for contact in mine - theirs]
         faults += [f"{name}: {contact} is a member by the engine, not in the recount" for contact in theirs - mine]
     return faults
+
+
+def fills_cut(seen: Seen, kills: Iterable[int]) -> int:
+    """How often a partition's fill had been committed in part when a worker was killed at one of these instants (ms),
+    and nothing more came of the partition for `SILENT_MS`: it was this worker's, and the fill was taken up again.
+    """
+    committed: dict[int, list[tuple[int, bool]]] = defaultdict(list)
+    for record in seen.changelog:
+        if record.key == POSITION and record.value is not None:
+            committed[record.partition].append((record.timestamp, decode_position(record.value).filled is not None))
+    cut = 0
+    for kill in kills:
+        for found in committed.values():
+            before = [each for each in found if each[0] <= kill]
+            after = next((at for at, _ in found if at > kill), None)
+            cut += bool(before) and before[-1][1] and after is not None and after - kill > SILENT_MS
+    return cut
 
 
 def in_time(seen: Seen, grace: int, in_order: Callable[[Who], bool]) -> set[Who]:
