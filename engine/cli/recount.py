@@ -84,8 +84,9 @@ def command(
 
     Without --transitions, --members or --from-topics the recount itself is listed. Otherwise the differences are, and
     the exit code is 0 if there are none, 1 if there are. Contacts with a fact that came late are compared by their
-    members alone; so are, on running topics, segments whose definition was changed, and of deleted ones there must be
-    none; what is paused is left out. What is younger than ten seconds there, or not before --until, is left out too.
+    members alone; so are, on running topics, segments whose definition was changed or came after the first fact, and of
+    deleted ones there must be none; what is paused is left out. What is younger than ten seconds there, or not before
+    --until, is left out too.
     """
     if from_topics == (events is not None):
         raise UserError("Give either --events FILE (or - for standard input) or --from-topics.")
@@ -138,8 +139,10 @@ async def _installation(
     """Facts, transitions, applied definitions, and where the clock ends, of the topics as they stand."""
     if end is None and settings.clock == "wall":
         end = time.time_ns() // 10**6 - settings.grace - SETTLED_MS
-    applied = definitions_of(await read_topics(settings.brokers, [DEFINITIONS])) if definitions else InForce()
+    known = await read_topics(settings.brokers, [DEFINITIONS]) if definitions else []
     records = await read_topics(settings.brokers, settings.input_topics)
+    arrivals = (record.timestamp for record in records) if order == "arrival" else ()
+    applied = definitions_of(known, min(arrivals, default=None))
     published = await read_topics(settings.brokers, [TRANSITIONS])
     return facts_of(records, order, end), transitions_of(published, end), applied, end
 
@@ -157,7 +160,10 @@ def _say_in_part(applied: InForce) -> None:
     if applied.still:
         print(f"Not compared, as paused or resting on what is: {listed(applied.still)}", file=sys.stderr)
     if applied.changed:
-        print(f"Compared by members alone, as changed or deleted: {listed(applied.changed)}", file=sys.stderr)
+        print(
+            f"Compared by members alone, as changed, deleted or later than facts: {listed(applied.changed)}",
+            file=sys.stderr,
+        )
 
 
 def _recount(definitions: list[dict[str, Any]], facts: Facts, **settings: Any) -> Result:

@@ -10,6 +10,7 @@ from typing import Any
 from engine.definitions import Definition, Segment, read_definition
 from engine.definitions.model import is_model
 from engine.definitions.uses import uses
+from engine.recount.instants import instant
 
 Key = tuple[str, str]
 """Workspace, and a segment's id, or a model's with `model:` before it."""
@@ -20,8 +21,8 @@ class InForce:
     """The `definitions` to recount by, canonical, and what is compared in part: keys of segments.
 
     Who is in what is paused, or in what rests on it by in_segment or a group, follows no rule now: `still`. What was
-    changed or deleted had other transitions in the past than its definition gives: of `changed` the members alone are
-    compared, and of what is deleted there must be none.
+    changed or deleted, or came after the first facts, had other transitions in the past than its definition gives: of
+    `changed` the members alone are compared, and of what is deleted there must be none.
     """
 
     definitions: list[dict[str, Any]] = field(default_factory=list)
@@ -29,8 +30,11 @@ class InForce:
     changed: frozenset[Key] = frozenset()
 
 
-def in_force_of(values: Iterable[Mapping[str, Any]]) -> InForce:
-    """From the latest record of each key of `segments.definitions`. Raises DefinitionErrors."""
+def in_force_of(values: Iterable[Mapping[str, Any]], first_arrival: int | None = None) -> InForce:
+    """From the latest record of each key of `segments.definitions`. Raises DefinitionErrors.
+
+    What was written after `first_arrival` (ms), that of the first fact, came later than facts; None: nothing did.
+    """
     there: dict[Key, Mapping[str, Any]] = {}
     deleted: set[Key] = set()
     for value in values:
@@ -42,13 +46,17 @@ def in_force_of(values: Iterable[Mapping[str, Any]]) -> InForce:
     read = {key: read_definition(value["definition"], "/".join(key)) for key, value in there.items()}
     still = _resting_on((key for key, value in there.items() if value.get("state") == "paused"), read)
     emptied = {workspace for workspace, _ in deleted}  # nobody knows in which group they were
-    seeds = {key for key, value in there.items() if value.get("version", 1) > 1}
+    seeds = {key for key, value in there.items() if value.get("version", 1) > 1 or _is_later(value, first_arrival)}
     seeds |= {key for key, each in read.items() if _group(each) is not None and key[0] in emptied}
     return InForce(
         [dict(value["definition"]) for key, value in there.items() if key not in still],
         frozenset(still),
         frozenset(key for key in (_resting_on(seeds, read) | deleted) - still if not is_model(key)),
     )
+
+
+def _is_later(value: Mapping[str, Any], first_arrival: int | None) -> bool:
+    return first_arrival is not None and bool(value.get("at")) and instant(value["at"]) > first_arrival
 
 
 def _resting_on(seeds: Iterable[Key], definitions: Mapping[Key, Definition]) -> set[Key]:

@@ -109,13 +109,15 @@ def transitions_of(records: Iterable[Record], before: int | None) -> list[dict[s
     return [row for row in rows if before is None or instant(row["at"]) < before]
 
 
-def definitions_of(records: Iterable[Record]) -> InForce:
-    """What is in force by the definitions topic: for each key its last value. Raises UserError."""
+def definitions_of(records: Iterable[Record], first_arrival: int | None = None) -> InForce:
+    """What is in force by the definitions topic: for each key its last value; `first_arrival` (ms) is that of the first
+    fact, None where all facts came before the engine did. Raises UserError.
+    """
     from engine.definitions import DefinitionErrors
 
     latest = {record.key: record.value for record in sorted(records, key=attrgetter("partition", "offset"))}
     try:
-        return in_force_of(orjson.loads(value) for value in latest.values() if value is not None)
+        return in_force_of((orjson.loads(value) for value in latest.values() if value is not None), first_arrival)
     except DefinitionErrors as error:
         raise UserError(f"A definition in force is not one that this version understands:\n{error}") from None
 

@@ -102,10 +102,11 @@ def test_a_record_keeps_its_numbers_and_gains_its_arrival() -> None:
     assert json.loads(fact)["arrives"] == "2027-01-15T08:00:00.000Z"
 
 
-def _said(offset: int, name: str, state: str = "active", version: int = 1, **more: Any) -> Record:
+def _said(offset: int, name: str, state: str = "active", version: int = 1, at: str = "", **more: Any) -> Record:
     rule = {"did": {"event": "purchase"}}
     definition = None if state == "deleted" else {"segment": name, "when": rule, **more}
     value = {"workspace": "default", "segment": name, "state": state, "version": version, "definition": definition}
+    value["at"] = at
     return Record(0, "d", 0, offset, f"default/{name}".encode(), json.dumps(value).encode())
 
 
@@ -139,6 +140,13 @@ def test_what_is_paused_is_left_out_with_all_that_rests_on_it() -> None:
 def test_where_something_was_deleted_groups_may_have_had_it() -> None:
     found = definitions_of([_said(0, "one", group={"name": "g", "priority": 1}), _said(1, "gone", "deleted", 2)])
     assert _ids(found.changed) == ["gone", "one"]
+
+
+def test_of_what_came_after_the_first_fact_the_past_is_not_compared() -> None:
+    records = [_said(0, "early", at="2026-01-01T00:00:00.000Z"), _said(1, "later", at="2026-01-03T00:00:00.000Z")]
+    records.append(_said(2, "on-later", at="2026-01-01T00:00:00.000Z", when={"in_segment": "later"}))
+    assert _ids(definitions_of(records, 1_767_312_000_000).changed) == ["later", "on-later"]  # on the second of January
+    assert _ids(definitions_of(records).changed) == []
 
 
 def test_a_changed_model_changes_who_scores_by_it() -> None:
