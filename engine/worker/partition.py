@@ -298,7 +298,8 @@ class PartitionLoop:
         if is_new and await self._compute(self._shared.agents.definitions, lambda: change_plan(core, plan)):
             filling.begin()
         settings = self._settings
-        taken = self.lane.inbox.take(core.clock, min(self._batch_max, settings.batch_records), settings.batch_bytes)
+        most = 0 if self._careful > 0 and self._left_due else min(self._batch_max, settings.batch_records)
+        taken = self.lane.inbox.take(core.clock, most, settings.batch_bytes) if most else None
         letters: list[Letter] = []
         misplaced: list[tuple[int, Any]] = []
         if taken is not None:
@@ -379,19 +380,20 @@ class PartitionLoop:
         work = partial(core.pass_time, to, limit)
         if self._careful > 0:
             if core.batch.facts:
-                self._left_due = True  # in a batch of their own, where their contacts have nothing uncommitted
+                core.pass_time(to, 0)  # the clock; deadlines next, in a batch of their own: nothing uncommitted is lost
+                self._left_due = True
                 return
             work = partial(pass_time_one_by_one, core, watched, contacts, to, limit)
         self._left_due = not await self._compute(self._shared.agents.deadlines, work)
 
     async def _fill(self) -> None:
         """One slice of bringing stored contacts up to new definitions, when it is this partition's turn."""
-        core, contacts, filling, watched = self.core, self._contacts, self._filling, self._watched
+        core, contacts, filling = self.core, self._contacts, self._filling
         assert core is not None
         assert contacts is not None
         assert filling is not None
         self._rests = False
-        if filling.cursor is None or (self._careful > 0 and core.batch.facts):
+        if filling.cursor is None:
             return
         if wait := self._shared.turns.wait():
             self._rests = True
@@ -399,9 +401,7 @@ class PartitionLoop:
             return
 
         def fill(keys: Sequence[bytes]) -> Awaitable[Any]:
-            work = partial(core.fill, keys)
-            if self._careful > 0:
-                work = partial(fill_one_by_one, core, watched, contacts, keys)
+            work = partial(fill_one_by_one, core, contacts, keys)
             return self._compute(self._shared.agents.definitions, work)
 
         self._shared.metrics.filled.inc(await filling.slice(fill))

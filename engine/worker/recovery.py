@@ -26,6 +26,8 @@ STOPS: Final = (StoreError, UnknownVersion, MemoryError)
 """No fact's or contact's fault: the worker must stop for these, and nothing be left out."""
 
 T = TypeVar("T")
+_Far = tuple[int, int, tuple[int, ...]]
+"""How many transitions and rows of members a batch has, and its counts."""
 _COUNTS = ("facts", "duplicates", "late", "deadlines", "unmet", "unplaced", "erased")
 
 
@@ -40,8 +42,7 @@ class _Before:
     kept: list[list[Fact]] | None
     gone: int | None
     marks: dict[bytes, int]
-    transitions: int
-    counts: tuple[int, ...]
+    far: _Far
 
 
 class WatchedContacts:
@@ -103,8 +104,7 @@ def pass_time_one_by_one(
     contact at work had not committed is forgotten.
     """
     for _ in range(limit):
-        batch = core.batch
-        transitions, counts = len(batch.transitions), _counts(batch)
+        before = _far(core.batch)
         try:
             if core.pass_time(to, 1):
                 return True
@@ -113,31 +113,46 @@ def pass_time_one_by_one(
         except Exception:
             key = watched.last
             log.exception("The core raised on a deadline of the contact %r; it waits for the contact's next fact", key)
-            _undo(core, contacts, key, transitions, counts)
+            _undo(core, contacts, key, before)
     return False
 
 
-def fill_one_by_one(core: Partition, watched: WatchedContacts, contacts: StoredContacts, keys: Sequence[bytes]) -> None:
-    """Brings contacts up to the plan one at a time; one that the core raises on waits for its contact's next fact."""
+def fill_one_by_one(core: Partition, contacts: StoredContacts, keys: Sequence[bytes]) -> None:
+    """Brings contacts up to the plan one at a time; one that the core raises on waits for its contact's next fact.
+
+    Good for any batch: whom facts or deadlines have touched in it is under the plan, so nothing uncommitted is lost.
+    """
+    failed = 0
     for key in keys:
-        transitions, counts = len(core.batch.transitions), _counts(core.batch)
+        before = _far(core.batch)
         try:
             core.fill((key,))
         except STOPS:
             raise
         except Exception:
-            log.exception("The core raised while it brought the contact %r up to new definitions", key)
-            _undo(core, contacts, watched.last, transitions, counts)
+            failed += 1
+            if failed == 1:  # a definition that no contact can be judged by would fill the log
+                log.exception("The core raised while it brought the contact %r up to new definitions", key)
+            _undo(core, contacts, key, before)
+    if failed:
+        log.error("%d contacts could not be brought up to new definitions: each waits for its next fact", failed)
 
 
-def _undo(
-    core: Partition, contacts: StoredContacts, key: bytes | None, transitions: int, counts: tuple[int, ...]
-) -> None:
-    batch = core.batch
+def _far(batch: Batch) -> _Far:
+    return len(batch.transitions), len(batch.members), _counts(batch)
+
+
+def _shorten(batch: Batch, far: _Far) -> None:
+    transitions, members, counts = far
     del batch.transitions[transitions:]
+    del batch.members[members:]
     _set_counts(batch, counts)
+
+
+def _undo(core: Partition, contacts: StoredContacts, key: bytes | None, before: _Far) -> None:
+    _shorten(core.batch, before)
     if key is not None:
-        batch.contacts.pop(key, None)
+        core.batch.contacts.pop(key, None)
         contacts.forget(key)
 
 
@@ -151,16 +166,14 @@ def _before(core: Partition, contacts: StoredContacts, key: bytes) -> _Before:
         batch.kept.get(key),
         batch.gone.get(key),
         dict(batch.marks),
-        len(batch.transitions),
-        _counts(batch),
+        _far(batch),
     )
 
 
 def _put_back(core: Partition, contacts: StoredContacts, key: bytes, before: _Before) -> None:
     batch = core.batch
     core.clock = before.clock
-    del batch.transitions[before.transitions :]
-    _set_counts(batch, before.counts)
+    _shorten(batch, before.far)
     _set(batch.journal, key, before.journal)
     _set(batch.kept, key, before.kept)
     _set(batch.gone, key, before.gone)

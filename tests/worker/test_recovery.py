@@ -156,7 +156,7 @@ def test_a_fill_goes_on_after_a_contact_that_the_core_raises_on(store: Store) ->
     watched = WatchedContacts(contacts)
     plan = compile_plan([(read_segment(SEGMENT), 1)])
     fragile = Unfillable(plan, watched, clock=1_000, grace=0, dedup=86_400_000, journal_retention=86_400_000)
-    fill_one_by_one(fragile, watched, contacts, [key for key, _ in store.states()])
+    fill_one_by_one(fragile, contacts, [key for key, _ in store.states()])
     assert sorted(t.contact for t in fragile.drain().transitions) == ["a", "b"]
 
 
@@ -179,4 +179,4 @@ def test_a_broken_store_makes_no_dead_letters(store: Store) -> None:
     with pytest.raises(StoreError):
         pass_time_one_by_one(broken, watched, contacts, 10_000, 1)
     with pytest.raises(StoreError):
-        fill_one_by_one(broken, watched, contacts, [store_key("default", "a")])
+        fill_one_by_one(broken, contacts, [store_key("default", "a")])
