@@ -110,6 +110,38 @@ async def test_r44_only_differences_show_from_the_first_version_to_the_last(scen
         assert [change for _, change, *_ in mine] == (["enter", "exit"] * len(mine))[: len(mine)]
 
 
+async def test_r51_a_segment_nested_in_others_moves_them_with_it(scene: Scene) -> None:
+    settings = scene.settings()
+    bought: Json = {"all": [{"in_segment": "buyers"}, {"not": {"in_segment": "vip"}}]}
+    rules: dict[str, Json] = {
+        "vip": {"tags": {"any": "vip"}},
+        "woo": {"any": [bought, {"profile": {"woo": True}}]},
+        "letter": {"all": [{"in_segment": "woo"}, {"did": {"event": "click", "count": {"eq": 0}}}]},
+    }
+    others = [
+        read_definition({"segment": name, "workspace": scene.workspace, "when": rule}) for name, rule in rules.items()
+    ]
+    await definition_log.apply(settings, [buyers(scene, 2), *others])
+    await scene.start()
+    await buy(scene, "anna", 2)
+    await buy(scene, "boris", 1)
+    entered = await scene.seen(3)
+    assert [each["segment"] for each in entered] == ["buyers", "woo", "letter"]  # each after those that it nests
+    assert len({(each["at"], each["cause"]["event_id"]) for each in entered}) == 1
+
+    await scene.send(scene.event("anna", "tags_added", NOON + 1, properties={"tags": ["vip"]}))
+    changes = [(each["change"], each["segment"]) for each in (await scene.seen(6))[3:]]
+    assert changes == [("exit", "woo"), ("exit", "letter"), ("enter", "vip")]
+
+    await made(scene, *await definition_log.apply(settings, [buyers(scene, 1)]))
+    found = [each for each in await scene.seen(9) if each["contact"] == "boris"]
+    assert [each["segment"] for each in found] == ["buyers", "woo", "letter"]
+    assert {each["cause"]["kind"] for each in found} == {"definition"}
+
+    with pytest.raises(definition_log.DefinitionLogError, match="is used by"):
+        await definition_log.change(settings, Change(delete=[(scene.workspace, "woo")]))
+
+
 async def test_what_is_paused_stays_so_after_a_restart_and_lets_the_opted_out_go(scene: Scene) -> None:
     settings, key = scene.settings(), (scene.workspace, "buyers")
     await definition_log.apply(settings, [buyers(scene, 1)])
