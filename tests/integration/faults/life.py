@@ -87,6 +87,7 @@ class Epoch:
     new: segments that had never been wholly filled there
     passed_over: contacts who were still under other definitions when the next epoch began, as neither its fill nor a
         fact nor a deadline had reached them
+    ended: whether its fill had ended by then
     """
 
     at: int
@@ -95,6 +96,7 @@ class Epoch:
     new: set[Key]
     plan: int
     passed_over: set[Who] = field(default_factory=set)
+    ended: bool = False
 
 
 @dataclass
@@ -147,6 +149,7 @@ def _epochs(log: Iterable[Record], history: History) -> list[Epoch]:
             else:
                 under[key] = decode_header(state).plan
         changed = {}
+        epochs[-1].ended = position.filled is None
         if position.filled is None:
             filled = found.segments
         offsets = position.offsets
@@ -226,6 +229,20 @@ def _rows(transitions: Iterable[Mapping[str, Any]]) -> dict[Who, list[Row]]:
 def _told(row: Row) -> str:
     at, segment, sequence, cause, version = row
     return f"{'enter' if sequence % 2 else 'exit'} {segment} ({sequence}, {cause}, version {version}) at {text_of(at)}"
+
+
+def wholly_filled(life: Life) -> list[str]:
+    """Where a fill has ended, every contact of the partition is under the definitions that it was for; the last ones
+    have all ended."""
+    faults = []
+    for partition, epochs in life.epochs.items():
+        if not epochs[-1].ended:
+            faults.append(f"partition {partition}: the last fill has not ended")
+        for number, epoch in enumerate(epochs):
+            if epoch.ended and epoch.passed_over:
+                some = sorted(epoch.passed_over)[:3]
+                faults.append(f"partition {partition}: fill {number} ended without {len(epoch.passed_over)}: {some} …")
+    return faults
 
 
 def versions_that_were(life: Life) -> list[str]:

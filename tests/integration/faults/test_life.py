@@ -131,6 +131,7 @@ def judged(run: life.Life) -> list[str]:
     return [
         *checker.alternation(run.seen.transitions),
         *checker.unique_ids(run.seen.transitions),
+        *life.wholly_filled(run),
         *life.versions_that_were(run),
         *life.paused_stood_still(run),
         *life.rightly_caused(run),
@@ -252,6 +253,7 @@ def test_whom_a_change_never_reached_goes_on_under_those_of_before(played: life.
     other = life.life_of(played.seen, _definitions_of(played))
     assert ("default", "c-5") in other.epochs[0][1].passed_over
     told = judged(other)
+    assert "partition 0: fill 1 ended without 1: [('default', 'c-5')] …" in told
     assert any("c-5" in fault and "only the engine has enter created" in fault for fault in told), told
 
 
