@@ -145,8 +145,6 @@ class Walk:
         t = max(change.at, self._as_of)
         if self._past.facts and self._looked < t and self._look(t, self._due(t)):
             self.unsettled = True
-        if change.begun is not None:
-            self.members = dict(change.begun.get((self._workspace, self._contact), {}))
         self._taken_up = t
         plan = change.definitions.plan(self._workspace)
         self._plan, self._versions, self._answers = plan, change.definitions.versions, {}

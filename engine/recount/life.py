@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from engine.recount.plan import Plan
@@ -49,7 +49,6 @@ class Change:
     partition: whose contacts are meant, if partitions have clocks of their own; None: everybody
     new: the segments that were never wholly filled before, whose differences have the cause `backfill`
     passed_over: contacts whom the next change met before this one had reached them: they go on under those of before
-    begun: what is known to have been published of contacts before, instead of what was found: segment → sequence
     """
 
     at: int
@@ -57,7 +56,6 @@ class Change:
     partition: int | None = None
     new: Collection[Key] = ()
     passed_over: Collection[Who] = ()
-    begun: Mapping[Who, Mapping[str, int]] | None = field(default=None)
 
 
 def _by_workspace(definitions: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

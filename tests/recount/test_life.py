@@ -89,19 +89,13 @@ def test_in_a_paused_segment_members_stay_until_the_gate_takes_them_out_for_good
     assert told(resumed, "c-3") == []
 
 
-def test_what_was_published_before_may_be_given() -> None:
-    begun = {("default", "c-1"): {"s": 3}, ("default", "c-2"): {"s": 4}}
-    facts: list[dict[str, Any] | Change] = [
-        fact("2026-01-01T00:00:00Z", "purchase"),
-        fact("2026-01-01T00:00:00Z", "purchase", "c-2"),
-        change("2026-01-02T00:00:00Z", segment("s", BOUGHT), begun=begun),
-    ]
-    result = counted([], facts, "2026-03-01T00:00:00Z")
-    assert [(t["contact"], t["sequence"], t["cause"]) for t in result.transitions] == [
-        ("c-2", 5, "definition"),
-        ("c-1", 4, "clock"),
-        ("c-2", 6, "clock"),
-    ]
+def test_whom_a_change_did_not_reach_goes_on_under_those_of_before() -> None:
+    facts = [fact("2026-01-01T00:00:00Z", "purchase"), fact("2026-01-01T00:00:00Z", "purchase", "c-2")]
+    passed_over = change("2026-01-02T00:00:00Z", passed_over={("default", "c-2")})
+    reached = change("2026-01-03T00:00:00Z", segment("t", CLICKED))
+    result = counted([segment("s", BOUGHT)], [*facts, passed_over, reached], "2026-03-01T00:00:00Z")
+    assert told(result)[1:] == ["exit s 2026-01-02T00:00:00.000Z definition"]
+    assert told(result, "c-2")[1:] == ["exit s 2026-01-03T00:00:00.000Z definition"]
 
 
 def test_each_partition_takes_a_change_up_at_its_own_clock() -> None:
