@@ -168,7 +168,7 @@ class DryRun:
 
     def place_pins(self) -> None:
         """Count the contacts that a pin would make known."""
-        for key, _ in self._candidate.pinned():
+        for key, _ in self._candidate.pins:
             self.place_pin(key)
 
     def place_pin(self, key: bytes) -> None:

@@ -29,6 +29,9 @@ GROWTH_MAX = 512 << 10
 NEW = Filled()
 """What a contact that a pin makes known was brought up to: nothing."""
 TOO_LARGE = Rejected("contact_too_large", f"the contact's state has more than {CONTACT_SIZE_MAX} bytes")
+PLANS_KNOWN = 8
+"""Plans that were changed before every contact was under them, the last ones: what of them is known is some megabytes
+for ten thousand segments, for all partitions of a worker together."""
 STALE_MAX = 10_000
 """Entries of moved deadlines that the heap may hold beside one for each contact, before it is made anew."""
 LET_GO = 10
@@ -60,7 +63,8 @@ class Partition:
         erasure_key: bytes = SAMPLE_KEY, journal_facts: int = NEVER, journal_bytes: int = NEVER,
     ) -> None:  # fmt: skip
         self.plan = plan
-        self.filled = Filled.of(plan) if filled is None else filled
+        self.filled = plan.filled if filled is None else filled
+        self._lately: dict[int, Filled] = {}
         self.changed_at = clock if changed_at is None else changed_at
         self.clock = clock
         self.batch = Batch()
@@ -73,7 +77,7 @@ class Partition:
         self._ids = SeenIds(dedup)
         self._due: list[tuple[int, bytes]] = []
         self._armed: dict[bytes, int] = {}
-        self._pins_wait = True
+        self._pins_placed = 0
 
     def arm(self, key: bytes, deadline: int) -> None:
         """Note a contact's deadline, in milliseconds; NEVER takes it off."""
@@ -191,7 +195,11 @@ class Partition:
         if plan.fingerprint == former.fingerprint:
             return False
         self.changed_at = self.clock
-        self._pins_wait = True
+        self._pins_placed = 0
+        self._lately.pop(former.fingerprint, None)
+        self._lately[former.fingerprint] = former.filled
+        if len(self._lately) > PLANS_KNOWN:
+            del self._lately[next(iter(self._lately))]
         return True
 
     def fill(self, keys: Iterable[bytes]) -> None:
@@ -206,7 +214,7 @@ class Partition:
 
     def fill_ended(self) -> None:
         """Every contact is under the plan."""
-        self.filled = Filled.of(self.plan)
+        self.filled = self.plan.filled
 
     def drain(self) -> Batch:
         """Hand out what has come since the last time, and start anew."""
@@ -261,7 +269,8 @@ class Partition:
     def _take_up(self, key: bytes, contact: Contact) -> None:
         batch, at = self.batch, self.changed_at
         history = _History(self, key, contact, at)
-        take_up_plan(self.plan, self.filled, contact, key, at, self.clock, history, batch)
+        under = self._lately.get(contact.plan)
+        take_up_plan(self.plan, self.filled, contact, key, at, self.clock, history, batch, under)
         batch.contacts[key] = contact
 
     def _shorten(self, key: bytes, contact: Contact) -> None:
@@ -303,21 +312,24 @@ class Partition:
         new = batch.journal.get(key, ())
         yield from enumerate(new, contact.facts - len(new))
 
-    def place_pins(self) -> None:
-        """Make contacts known, as of the clock, that a segment includes by name and no fact has named yet.
+    def place_pins(self, limit: int = NEVER) -> bool:
+        """Make contacts known, as of the clock, that a segment includes by name and no fact has named yet; at most
+        `limit` are looked at. False when more are left: call again.
 
         For when the facts so far are all taken: a contact whose facts are still to be read is known as of the first
         of them.
         """
-        if not self._pins_wait or self.clock == NO_CLOCK:
-            return
-        self._pins_wait = False
-        for key, _ in self.plan.pinned():
+        if self.clock == NO_CLOCK:
+            return True
+        pins, first = self.plan.pins, self._pins_placed
+        self._pins_placed = min(first + limit, len(pins))
+        for key, _ in pins[first : self._pins_placed]:
             self.place_pin(key)
+        return self._pins_placed == len(pins)
 
     def place_pin(self, key: bytes) -> None:
         """Make one contact that a segment includes by name known, if it belongs here and is not known yet."""
-        if self.contacts.get(key) is not None or not (self._owns is None or self._owns(key)):
+        if not (self._owns is None or self._owns(key)) or self.contacts.get(key) is not None:
             return
         if self._erased_at(key) != NEVER_ERASED:  # a fact must make it new first
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,6 +31,8 @@ TYPES_CACHED = 10_000
 """Event types whose probes are remembered: more come from a mistake upstream."""
 TOUCHES_CACHED = 100_000
 """Sets of segments remembered by what touched them."""
+SINCE_CACHED = 16
+"""Plans that contacts may still be under of which it is remembered what is new since."""
 ZONES_KEPT = 100
 """Time zones of contacts by which a workspace's rules stay compiled; beyond it the one met first is compiled anew when
 it is met again."""
@@ -133,7 +136,16 @@ class WorkspacePlan:
         compile_plan."""
         self._types: dict[str, TypePlan] = {}
         self._touched: dict[tuple[int, ...], tuple[PlannedSegment, ...]] = {}
-        self._changed: tuple[int, tuple[int, ...]] = (-1, ())
+        self._since: dict[tuple[int, str], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self._takers: dict[str, list[int]] = {}
+        """Keys of the features that take events of a type, but for those that name types by a prefix."""
+        self._prefixed: list[int] = []
+        for key, feature in self.features.items():
+            if feature is not touch:
+                for name in {name for intake in feature.intakes for name in intake.names}:
+                    self._takers.setdefault(name, []).append(key)
+                if any(intake.prefixes for intake in feature.intakes):
+                    self._prefixed.append(key)
         self.own = tuple(segment.rank for segment in self.segments if segment.document.calendar.own)
         """Ranks of the segments that follow each contact's own time zone; here they follow UTC."""
         by_utc: dict[int, Feature] = {}
@@ -223,13 +235,17 @@ class WorkspacePlan:
         """The ranks of the segments that look at any of these features."""
         return tuple(sorted({rank for feature in features for rank in self._users.get(feature.key, ())}))
 
-    def changed_since(self, filled: Filled) -> tuple[int, ...]:
-        """The ranks of the segments that rest on something else than what contacts were filled for."""
-        if self._changed[0] != filled.fingerprint:
-            known = filled.segments
+    def since(self, filled: Filled, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The ranks of the segments that rest on something else than what contacts were filled for, and the keys of the
+        features that are new since; `name` is this workspace's."""
+        found = self._since.get((filled.fingerprint, name))
+        if found is None:
+            if len(self._since) >= SINCE_CACHED:
+                self._since.clear()
+            known, had = filled.segments, filled.features.get(name, frozenset())
             ranks = tuple(segment.rank for segment in self.segments if known.get(segment.key) != segment.judged)
-            self._changed = (filled.fingerprint, ranks)
-        return self._changed[1]
+            found = self._since[filled.fingerprint, name] = ranks, tuple(key for key in self.features if key not in had)
+        return found
 
     def together(self, ranks: tuple[int, ...]) -> tuple[PlannedSegment, ...]:
         """The segments to judge when these ranks may have changed, in the order of judging."""
@@ -248,9 +264,8 @@ class WorkspacePlan:
             if len(self._types) >= TYPES_CACHED:
                 self._types.clear()
             shared: dict[tuple[int, str, int, int], Probe] = {}
-            for feature in self.features.values():
-                if feature is self.touch:
-                    continue
+            for key in sorted({*self._takers.get(event_type, ()), *self._prefixed}):
+                feature = self.features[key]
                 intakes = [intake for intake in feature.intakes if intake.takes_type(event_type)]
                 for place, intake in enumerate(intakes):
                     # A fact that a feature takes in two roles is taken in their order: the second has a later probe.
@@ -306,6 +321,18 @@ class Plan:
         self.unkept = frozenset(s.key for each in workspaces.values() for s in each.segments if not s.kept)
         """Keys of the segments whose members are not in `segments.members`."""
         self.nothing = WorkspacePlan((), {})
+        self.pins = [
+            (store_key(name, contact), wire_key(name, contact))
+            for name, workspace in sorted(workspaces.items())
+            for contact, pins in sorted(workspace.pins.items())
+            if any(pins.values())
+        ]
+        """Store key and Kafka key of every contact that some segment includes by name."""
+
+    @cached_property
+    def filled(self) -> Filled:
+        """What holds once every contact is brought up to this plan."""
+        return Filled.of(self)
 
     def workspace(self, name: str) -> WorkspacePlan:
         """The workspace's plan; an empty one where it has no segment."""
@@ -316,15 +343,6 @@ class Plan:
         found = copy(self)
         found.workspaces = {name: workspace.going() for name, workspace in self.workspaces.items()}
         return found
-
-    def pinned(self) -> list[tuple[bytes, bytes]]:
-        """Store key and Kafka key of every contact that some segment includes by name."""
-        return [
-            (store_key(name, contact), wire_key(name, contact))
-            for name, workspace in sorted(self.workspaces.items())
-            for contact, pins in sorted(workspace.pins.items())
-            if any(pins.values())
-        ]
 
 
 def compile_plan(

@@ -268,23 +268,27 @@ def source_of(touch: FirstTouch | None, contact: Contact) -> str:
 
 
 def take_up_plan(
-    plan: Plan, filled: Filled, contact: Contact, key: bytes, at: int, clock: int, history: History, batch: Batch
-) -> None:
+    plan: Plan, filled: Filled, contact: Contact, key: bytes, at: int, clock: int, history: History, batch: Batch,
+    under: Filled | None = None,
+) -> None:  # fmt: skip
     """Bring a contact up to a plan: new features from its history, what changed judged, the difference published.
 
-    `filled` is what contacts were last wholly brought up to: of a contact that is under it only the segments that rest
-    on something else since, and all that depend on these, are judged; of another, all. The instant is `at`, at which
-    the partition took the plan up, or the contact's as-of where that is later: deadlines before it have fired, those
-    after it are the caller's to fire.
+    `filled` is what all contacts were last wholly brought up to, `under` what this one was, where that is another plan
+    and known: of a contact that is under one of them only the segments that rest on something else since, and all that
+    depend on these, are judged; of another, all. The instant is `at`, at which the partition took the plan up, or the
+    contact's as-of where that is later: deadlines before it have fired, those after it are the caller's to fire.
     """
     t = max(at, contact.as_of)
     workspace_name, contact_id = split_key(key)
     workspace = plan.workspace(workspace_name)
-    is_under = contact.plan == filled.fingerprint
-    ranks = workspace.changed_since(filled) if is_under else None
+    if contact.plan == filled.fingerprint:
+        under = filled
+    if under is None:
+        ranks, new = None, tuple(each for each in workspace.features if each not in contact.features)
+    else:
+        ranks, new = workspace.since(under, workspace_name)
     workspace = workspace.for_contact(contact)
-    known = filled.features.get(workspace_name, ()) if is_under else contact.features
-    missing = [feature for feature_key, feature in workspace.features.items() if feature_key not in known]
+    missing = [workspace.features[each] for each in new]
     source = source_of(plan.touch, contact)  # of exits from the last segment of a workspace, whose features go with it
     contact.features = {each: value for each, value in contact.features.items() if each in workspace.features}
     for identity in workspace.of_contact:  # also of a contact that has no fact: one that is pinned
@@ -295,7 +299,7 @@ def take_up_plan(
             value = feature.fold(facts, contact.as_of, feature.forgotten(contact, history.horizon))
             if value is not None:
                 contact.features[feature.key] = value
-    switching = bool(plan.unkept or filled.unkept) or not is_under
+    switching = under is None or bool(plan.unkept or under.unkept)
     were = {each for each, entry in contact.members.items() if entry[SEQUENCE] & 1} if switching else ()
     segments = workspace.segments if ranks is None else workspace.together(ranks)
     changes, _ = judge(workspace, contact, contact_id, segments, t)
@@ -333,7 +337,7 @@ def take_up_plan(
         cause = BACKFILL if first else DEFINITION
         publish(workspace.touch, contact, contact_id, [change], t, clock, False, cause, cause, batch)
     if switching:
-        turned = plan.unkept ^ filled.unkept if is_under else None
+        turned = None if under is None else plan.unkept ^ under.unkept
         batch.members += _switched(workspace, contact, contact_id, were, turned, clock)
     if len(batch.transitions) > published:
         contact.as_of = t

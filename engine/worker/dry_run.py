@@ -129,7 +129,7 @@ class Walk:
 
     async def _place_pins(self, trial: DryRun, number: int) -> None:
         began = time.perf_counter()
-        for key, wire in self._proposal.candidate.pinned():
+        for key, wire in self._proposal.candidate.pins:
             if key.startswith(self._prefixes) and partition_of(wire, self._settings.partitions) == number:
                 trial.place_pin(key)
             if time.perf_counter() - began > SLICE_SECONDS:
