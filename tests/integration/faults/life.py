@@ -22,7 +22,7 @@ from engine.membership.placement import split_key
 from engine.recount import Change, InForce, Result, recount
 from engine.recount.instants import text_of
 from engine.state.changelog import POSITION, STATE
-from engine.state.codec import decode_header, decode_position
+from engine.state.codec import Position, decode_header, decode_position
 from tests.integration.faults.checker import Seen, Who, ids_of, who, with_arrival
 from tests.integration.harness_kafka import Record
 
@@ -88,6 +88,8 @@ class Epoch:
     passed_over: contacts who were still under other definitions when the next epoch began, as neither its fill nor a
         fact nor a deadline had reached them
     ended: whether its fill had ended by then
+    renamed: contacts for whom nothing but names and versions differed from the epoch before; for them it began at the
+        clock `since` (ms), before which no deadline was left
     """
 
     at: int
@@ -97,6 +99,8 @@ class Epoch:
     plan: int
     passed_over: set[Who] = field(default_factory=set)
     ended: bool = False
+    renamed: set[Who] = field(default_factory=set)
+    since: int = 0
 
 
 @dataclass
@@ -128,7 +132,7 @@ def _epochs(log: Iterable[Record], history: History) -> list[Epoch]:
     epochs: list[Epoch] = []
     under: dict[bytes, int] = {}  # store key → fingerprint of the plan that its state is of
     changed: dict[bytes, bytes | None] = {}
-    offsets: Mapping[str, int] = {}
+    before = Position()
     filled: set[Key] = set()
     for record in log:
         assert record.key is not None
@@ -142,7 +146,10 @@ def _epochs(log: Iterable[Record], history: History) -> list[Epoch]:
             _pass_over(epochs, under)
             same = bool(epochs) and position.plan == epochs[-1].plan  # a name, or a model that nobody scores by
             new = epochs[-1].new if same else found.segments - filled
-            epochs.append(Epoch(position.changed_at, found, offsets, new, position.plan))
+            epochs.append(Epoch(position.changed_at, found, before.offsets, new, position.plan))
+            if same:
+                epochs[-1].renamed = {split_key(key) for key, plan in under.items() if plan == position.plan}
+                epochs[-1].since = before.clock
         for key, state in changed.items():
             if state is None:
                 under.pop(key, None)
@@ -152,7 +159,7 @@ def _epochs(log: Iterable[Record], history: History) -> list[Epoch]:
         epochs[-1].ended = position.filled is None
         if position.filled is None:
             filled = found.segments
-        offsets = position.offsets
+        before = position
     _pass_over(epochs, under)
     return epochs
 
@@ -176,7 +183,11 @@ def stream_of(life: Life, contacts: set[Who]) -> list[bytes | Change]:
         place = 0
         for number, epoch in enumerate(epochs):
             definitions = epoch.definitions.recounted
-            stream.append(Change(epoch.at, definitions, partition, epoch.new, epoch.passed_over))
+            others = epoch.passed_over | epoch.renamed
+            stream.append(Change(epoch.at, definitions, partition, epoch.new, others))
+            if epoch.renamed:
+                others = epoch.passed_over | contacts - epoch.renamed
+                stream.append(Change(epoch.since, definitions, partition, epoch.new, others))
             while place < len(facts) and facts[place][0] <= number:
                 stream.append(with_arrival(facts[place][1]))
                 place += 1

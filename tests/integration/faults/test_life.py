@@ -28,9 +28,9 @@ FOLLOWED = {("default", contact) for contact in CONTACTS}
 Plant = Callable[[life.Life], None]
 
 
-def segment(name: str, seconds: int, **more: Any) -> Segment:
+def segment(id_: str, seconds: int, **more: Any) -> Segment:
     """Who clicked lately."""
-    return read_segment({"segment": name, "when": {"did": {"event": "click", "within": f"PT{seconds}S"}}, **more})
+    return read_segment({"segment": id_, "when": {"did": {"event": "click", "within": f"PT{seconds}S"}}, **more})
 
 
 class Played:
@@ -113,7 +113,8 @@ def played() -> life.Life:
     run.fact(20, CONTACTS[0])
     run.change(pause=["paused"], delete=["deleted"])
     run.fact(40, CONTACTS[1], "opt_out")
-    run.fact(50, CONTACTS[2])
+    run.fact(50.5, CONTACTS[2])
+    run.change(segment("created", 45, name="Another name"))
     run.end()
     return life.life_of(run.seen, run.definitions)
 
@@ -144,7 +145,8 @@ def test_a_perfect_life_passes(played: life.Life) -> None:
     assert judged(played) == []
     causes = Counter(each["cause"]["kind"] for each in played.documents)
     assert causes.keys() == {"event", "clock", "definition", "backfill", "opt_out"}
-    assert len(played.epochs[0]) == 3
+    assert [len(epoch.renamed) for epoch in played.epochs[0]] == [0, 0, 0, len(CONTACTS)]
+    assert {t["version"] for t in played.documents if t["segment"] == "created"} == {1, 2}
 
 
 def _change(run: life.Life, place: int, **fields: Any) -> None:
