@@ -374,6 +374,7 @@ class PartitionLoop:
             to = self._time.target(self.lane.inbox, core.clock)
             if to is not None or self._placing:
                 self._placing = not core.place_pins(PINS_SLICE)
+                await asyncio.sleep(0)  # those that are known, or others', change nothing: nothing else would wait
         if core.next_deadline() >= max(core.clock, to or 0):
             self._left_due = not core.pass_time(to, 0)  # nothing is due: the clock alone moves
             return
