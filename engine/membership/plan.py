@@ -8,6 +8,7 @@ from copy import copy
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
+from weakref import ref
 from zoneinfo import ZoneInfo
 
 from engine.conditions.contact import Contact
@@ -155,7 +156,9 @@ class WorkspacePlan:
         # An identity holds the calendar wherever the value depends on it.
         self.zoned = sorted({key for segment in own for key in segment.scope.uses} - by_utc.keys())
         """Keys of the features whose value depends on the contact's own zone."""
-        self._by_zone = {"UTC": self}
+        # No plan refers to itself: while a worker is busy, only what nothing refers to any more leaves the memory.
+        self._by_zone: dict[str, WorkspacePlan] = {}
+        self._home: ref[WorkspacePlan] | None = None
 
     def for_contact(self, contact: Contact) -> WorkspacePlan:
         """This plan by the time zone that the contact's attribute names: the same ranks and keys, other rules behind
@@ -164,15 +167,17 @@ class WorkspacePlan:
             return self
         entry = contact.attributes.get(ATTRIBUTE) if contact.attributes is not None else None
         name = entry[1] if entry is not None and type(entry[1]) is str else "UTC"
-        found = self._by_zone.get(name)
-        return self._in_zone(zone_of(name)) if found is None else found
+        home = self if self._home is None else self._home() or self
+        found = home if name == "UTC" else home._by_zone.get(name)
+        return home._in_zone(zone_of(name)) if found is None else found
 
     def _in_zone(self, zone: ZoneInfo | None) -> WorkspacePlan:
         if zone is None:
-            return self._by_zone["UTC"]
-        if len(self._by_zone) > ZONES_KEPT:
-            del self._by_zone[next(name for name in self._by_zone if name != "UTC")]
+            return self
+        if len(self._by_zone) >= ZONES_KEPT:
+            del self._by_zone[next(iter(self._by_zone))]
         found = copy(self)
+        found._by_zone, found._home = {}, ref(self)
         features = {**self.features}
         for key in self.zoned:
             del features[key]
@@ -193,7 +198,7 @@ class WorkspacePlan:
         found = copy(self)
         found.segments = [segment.going() if segment.paused else segment for segment in self.segments]
         found.by_key = {segment.key: segment for segment in found.segments}
-        found._types, found._touched, found._by_zone = {}, {}, {"UTC": found}
+        found._types, found._touched, found._by_zone = {}, {}, {}
         found.everyone = tuple(range(len(found.segments)))
         return found
 

@@ -21,6 +21,7 @@ from engine.definitions.document import Segment
 from engine.membership.gate import gate_of
 
 Payload = Callable[[Contact], dict[str, Any]]
+Rule = Callable[[Contact, int], Verdict]
 
 
 def segment_key(workspace: str, segment: str) -> int:
@@ -78,7 +79,7 @@ class PlannedSegment:
         # A paused rule is compiled too: its features are kept up to date for when it is resumed.
         self.rule = _nobody if document.when is None else document.when.compile(self.scope)
         if self.paused:
-            self.rule = self._as_it_is
+            self.rule = _as_it_is(self.key)
 
     def answer(self, contact: Contact, t: int) -> Verdict:
         """The verdict behind the consent gate."""
@@ -90,11 +91,12 @@ class PlannedSegment:
         """The answer for a contact that is pinned here: excluded never, included wherever the gate is open."""
         if not included or (self.gate is not None and not self.gate(contact.consent)):
             return False, NEVER
-        return self._as_it_is(contact, 0) if self.paused else (True, NEVER)
+        return self.rule(contact, 0) if self.paused else (True, NEVER)
 
-    def _as_it_is(self, contact: Contact, t: int) -> Verdict:
-        """The frozen answer: as the contact was when the segment was paused, or has left since."""
-        return contact.is_member(self.key), NEVER
+
+def _as_it_is(key: int) -> Rule:
+    """The frozen answer: as the contact was when the segment was paused, or has left since."""
+    return lambda contact, _: (contact.is_member(key), NEVER)
 
 
 def _nobody(contact: Contact, t: int) -> Verdict:
