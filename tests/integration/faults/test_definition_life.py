@@ -221,7 +221,8 @@ class Stage(Scene):
         print(summary)
         assert not lines, summary + "\n" + "\n".join(lines)
         assert codes == [0, 0], "a worker did not stop cleanly on SIGTERM"
-        assert cut >= 1, summary
+        # Fills are so quick that a few kills may all miss them; many do not.
+        assert cut >= len(self.kills) // 10, summary
         assert len(compared) >= CROWD_PINNED // 2, summary
         assert min(causes[kind] for kind in ("event", "clock", "definition", "backfill", "opt_out")) > 0, summary
 
