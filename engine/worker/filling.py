@@ -20,7 +20,7 @@ from engine.state.store import Store
 SLICE_SECONDS: Final = 0.015
 """Computing of one slice: what a fact may have to wait for, beside the commit."""
 SHARE: Final = 0.5
-"""Of the event loop's time, what fills may take while they run."""
+"""Of the event loop's time, what fills may take while they run, unless FILL_SHARE says otherwise."""
 KEYS_FIRST: Final = 50
 """Contacts of the first slice, before it is known what they cost."""
 KEYS_MAX: Final = 1_000

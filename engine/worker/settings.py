@@ -213,6 +213,9 @@ class Settings(BaseModel):
         200, 0, 10 * SECOND, "longest time that computing one commit may take before it is closed"
     )
     batch_deadlines: int = _number(4_000, 1, 100_000, "contacts whose deadlines fire in one commit of a partition")
+    fill_share: int = _number(
+        50, 1, 90, "percent of a worker's computing that fills and plans may take while events go on"
+    )
     fetch_bytes: int = _number(8 * MIB, MIB, 256 * MIB, "bytes fetched ahead of a partition of an input")
     cache_bytes: int = _number(512 * MIB, MIB, 1 << 40, "decoded states held in memory by a worker")
     store_cache_bytes: int = _number(64 * MIB, MIB, 1 << 36, "block cache shared by the stores of a worker")
