@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from engine.definitions.document import Segment
 from engine.definitions.model import Model, is_model
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 POLL_MS: Final = 500
 FOLLOW_MS: Final = 20
 """Between two looks for the rest of a change that is committed: its records come in one fetch or a few."""
+RETRY_SECONDS: Final = 1.0
 START_SECONDS: Final = 60.0
 """Longest time to read all definitions at start: ten thousand of them take a second or two."""
 
@@ -100,13 +102,24 @@ class Definitions:
 
     async def run(self) -> None:
         """Follows the topic until cancelled. Raises KafkaError when the broker refuses for good."""
+        taken = False
         while True:
-            found = await self._reader.getmany(self._tp, timeout_ms=POLL_MS)
-            if not found:
+            try:
+                found = await self._reader.getmany(self._tp, timeout_ms=POLL_MS)
+                if found:
+                    taken = True
+                    self._take(found[self._tp])
+                if not taken:
+                    continue
+                await self._read_to_end()
+            except (KafkaError, TimeoutError) as error:
+                if not getattr(error, "retriable", True):
+                    raise
+                # What was taken is compiled once the broker is back: half a change is another plan.
+                log.warning("The definitions cannot be read: %r; those before stay in force", error)
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
-            self._take(found[self._tp])
-            await self._read_to_end()
-            before = self.plan
+            taken, before = False, self.plan
             # Thousands of definitions take seconds: facts go on meanwhile.
             await asyncio.to_thread(self._compile)
             if self.plan is not before:

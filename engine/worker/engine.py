@@ -89,11 +89,12 @@ class SegmentEngine:
             skew=self.skew,
             plan=lambda: self.definitions.plan,
             committer=lambda number: self._committer(number, cluster),
-            turns=FillTurns(),
+            turns=FillTurns(settings.fill_share / 100),
             restoring=asyncio.Semaphore(settings.restore_partitions),
             delete_retention=cluster.delete_retention,
             letter_bytes=cluster.letter_bytes,
             losses={},
+            problem=lambda: self.definitions.problem,
             committed=self.garbage.committed,
         )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from aiokafka import TopicPartition
 
@@ -14,11 +16,16 @@ from engine.state.codec import Position
 from engine.state.restore import restore
 from engine.state.store import Meta, Store
 from engine.worker.beginning import beginning, refuse_lost
-from engine.worker.clients import close_quietly, reader
+from engine.worker.clients import close_quietly, reader, wait_event
+from engine.worker.definitions import DefinitionsUnusable
 from engine.worker.intake import Lane
 from engine.worker.shared import Shared
 
 log = logging.getLogger(__name__)
+
+DEFINITIONS_SECONDS: Final = 30.0
+"""Longest wait for definitions that the partition was under before and this worker has not read yet."""
+LOOK_SECONDS: Final = 0.1
 
 
 @dataclass(slots=True)
@@ -73,6 +80,34 @@ async def open_partition(
         )
     finally:
         await close_quietly(client)
+
+
+async def definitions_read(
+    shared: Shared, number: int, lane: Lane, position: Position, stopping: Callable[[], bool]
+) -> bool:
+    """Waits until this worker has read the definitions as far as the partition's former owner had; False when it is to
+    stop meanwhile.
+
+    Where they never come, as their topic is another, it goes on after a while. Raises DefinitionsUnusable where this
+    worker can't run them: contacts would be taken back to older ones, leave what they are in and enter it again later.
+    """
+    wanted, until = position.read_to, time.monotonic() + DEFINITIONS_SECONDS
+    while (read_to := shared.plan().read_to) < wanted:
+        if stopping():
+            return False
+        if time.monotonic() > until:
+            if problem := shared.problem():
+                raise DefinitionsUnusable(
+                    f"Partition {number} is under newer definitions than this worker can run: {problem}. The worker "
+                    "stops rather than take contacts back to older ones. Run the version of the engine that the "
+                    "definitions were written for"
+                )
+            said = "Partition %d was under definitions up to offset %d, this worker has read up to %d; it goes on"
+            log.error(said, number, wanted, read_to)
+            return True
+        lane.wake.clear()
+        await wait_event(lane.wake, LOOK_SECONDS)
+    return True
 
 
 def beginnings(shared: Shared, number: int, opened: Opened) -> dict[str, int]:

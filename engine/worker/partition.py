@@ -35,7 +35,7 @@ from engine.worker.counts import Counts
 from engine.worker.filling import Filling
 from engine.worker.inbox import Taken
 from engine.worker.intake import Lane
-from engine.worker.opening import beginnings, open_partition
+from engine.worker.opening import beginnings, definitions_read, open_partition
 from engine.worker.placement import split_misplaced
 from engine.worker.recovery import STOPS, WatchedContacts, fill_one_by_one, pass_time_one_by_one, take_one_by_one
 from engine.worker.shared import Shared
@@ -48,8 +48,6 @@ RETRIES_MAX: Final = 30
 RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 FIRST_BATCH: Final = 2_000
 """Records of the first batch, before it is known how long computing takes."""
-DEFINITIONS_SECONDS: Final = 30.0
-"""Longest wait for definitions that the partition was under before and this worker has not read yet."""
 ARM_SLICE: Final = 5_000
 """States looked at between two turns of the event loop while deadlines are armed."""
 CAREFUL_FACTS: Final = 2_000
@@ -206,7 +204,8 @@ class PartitionLoop:
         await self._committer.open()
         async with self._shared.restoring:
             offsets = await self._restore()
-            await self._definitions_read()
+            if not await definitions_read(self._shared, self.number, self.lane, self._position, lambda: self._stopping):
+                raise _Stopped
             await self._build()
         self._shared.intake.open_lane(self.lane, offsets)
         self.state = "running"
@@ -231,19 +230,6 @@ class PartitionLoop:
             raise _Stopped
         self.progress = share
         self._shared.metrics.restore.labels(self._label).set(share)
-
-    async def _definitions_read(self) -> None:
-        """Waits until this worker has read the definitions as far as the partition's former owner had."""
-        wanted, until = self._position.read_to, time.monotonic() + DEFINITIONS_SECONDS
-        while self._shared.plan().read_to < wanted:
-            if self._stopping:
-                raise _Stopped
-            if time.monotonic() > until:
-                said = "Partition %d was under definitions up to offset %d, this worker has read up to %d; it goes on"
-                log.error(said, self.number, wanted, self._shared.plan().read_to)
-                return
-            self.lane.wake.clear()
-            await wait_event(self.lane.wake, RETRY_SECONDS[0])
 
     async def _build(self) -> None:
         """A core over the store, with every stored deadline armed."""

@@ -37,5 +37,7 @@ class Shared:
     letter_bytes: int
     losses: dict[str, str]
     """What is known to be lost of the inputs since the worker started, in words, by topic/partition."""
+    problem: Callable[[], str]
+    """Why the newest definitions are not in force here; empty when they are."""
     committed: Callable[[], None]
     """Told after each commit, for garbage collection between batches."""

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import orjson
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
 
 from engine.definitions.document import canonical
 from engine.definitions.reading import read_segment
+from engine.membership.plan import compile_plan
+from engine.state.codec import Position
+from engine.worker import definitions as module
+from engine.worker import opening
 from engine.worker.definitions import Definitions, DefinitionsUnusable
+from engine.worker.intake import Lane
 from engine.worker.settings import Settings
 from tests.worker.test_poison_records import Record
 
@@ -163,3 +170,49 @@ def test_a_model_that_is_taken_away_while_it_is_in_use_leaves_the_plan_and_is_to
         assert (found.problem, found.segments()) == ("", [])
 
     started([SHOP, SCORED], later)
+
+
+class Interrupted(Changes):
+    """The broker is away when the end of a change is asked for."""
+
+    def __init__(self, pieces: list[list[Record]]) -> None:
+        super().__init__(pieces)
+        self._away = 2
+
+    async def end_offsets(self, _: list[TopicPartition]) -> dict[TopicPartition, int]:
+        self._away -= 1
+        if self._away >= 0:
+            raise (KafkaConnectionError("away") if self._away else TimeoutError())
+        return {TP: self._end}
+
+    async def getmany(self, _: TopicPartition, timeout_ms: int) -> dict[TopicPartition, list[Record]]:
+        return {} if self._away == 1 else await super().getmany(_, timeout_ms)
+
+
+async def test_a_broker_that_is_away_in_the_middle_of_a_change_ends_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    seen = asyncio.Event()
+    found = Definitions(Settings(), "segments.definitions", seen.set)
+    found._reader = Interrupted([[good("a")], [good("b")]])
+    async with asyncio.timeout(10):
+        task = asyncio.create_task(found.run())
+        await asyncio.wait([task, asyncio.create_task(seen.wait())], return_when=asyncio.FIRST_COMPLETED)
+        assert not task.done()
+        task.cancel()
+    assert sorted(segment.segment for segment, _ in found.segments()) == ["a", "b"]
+
+
+def newer_than_here(problem: str) -> Any:
+    """The wait of a partition that was under definitions up to offset 9, where up to 5 are in force."""
+    shared = SimpleNamespace(plan=lambda: compile_plan([], read_to=5), problem=lambda: problem)
+    lane = Lane(0, ("events.clicks",))
+    return opening.definitions_read(cast(Any, shared), 0, lane, Position(read_to=9), lambda: False)
+
+
+async def test_a_partition_is_not_taken_back_to_definitions_before_those_that_cannot_be_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(opening, "DEFINITIONS_SECONDS", 0.05)
+    with pytest.raises(DefinitionsUnusable, match="unknown condition"):
+        await newer_than_here("unknown condition")
+    assert await newer_than_here("")  # the topic was made anew: nothing will ever come
