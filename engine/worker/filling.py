@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import islice
 from typing import Any, Final
 
 from engine.membership.partition import Partition
@@ -27,6 +26,8 @@ KEYS_MAX: Final = 1_000
 """Contacts of one slice: a commit's worth."""
 SCAN: Final = 4_000
 """States looked at in one slice, most of which may be under the plan already."""
+SCAN_TIMED: Final = 100
+"""After so many of them it is looked whether the slice's time is over: large states take long to read."""
 
 
 class FillTurns:
@@ -86,15 +87,16 @@ class Filling:
         assert self.cursor is not None
         began = time.perf_counter()
         stale: list[bytes] = []
-        looked, last = 0, self.cursor
+        looked, last, ended = 0, self.cursor, True
         fingerprint = self._core.plan.fingerprint
-        for last, header in islice(self._store.headers(self.cursor), SCAN):
+        for last, header in self._store.headers(self.cursor):
             looked += 1
             if header.plan != fingerprint:
                 stale.append(last)
-                if len(stale) >= self._keys:
-                    break
-        ended = looked < SCAN and len(stale) < self._keys
+            slow = looked % SCAN_TIMED == 0 and time.perf_counter() - began > SLICE_SECONDS
+            if slow or looked >= SCAN or len(stale) >= self._keys:
+                ended = False
+                break
         if stale:
             passing = [key for key in stale if key not in self._contacts]
             self._contacts.prefetch(stale)
