@@ -410,8 +410,9 @@ class PartitionLoop:
         assert filling is not None
         offsets = {**self._position.offsets, **self.lane.inbox.offsets()}
         cursor, plan, just_filled = filling.cursor, core.plan, self._just_filled()
-        # No deadline before the durable clock is left: after a restart the plan may be another.
-        clock = min(core.clock, core.next_deadline())
+        # No deadline before the durable clock is left: after a restart the plan may be another. Only one that the core
+        # raised on is armed again by a restart, and takes no clock back.
+        clock = max(self._position.clock, min(core.clock, core.next_deadline()))
         position = Position(offsets, clock, plan.fingerprint, cursor, core.changed_at, plan.read_to)
         changes = encode_changes(
             batch,

@@ -134,3 +134,15 @@ async def test_deadlines_fire_while_what_was_raised_on_is_looked_for_and_facts_n
         await running.loop._turn()
     assert running.commits.changed("click", "exit") == ["a", "b"]
     assert running.loop._careful < 10_000 - TURNS // 3
+
+
+async def test_a_deadline_that_was_raised_on_takes_no_durable_clock_back(running: Running) -> None:
+    running.send("a", "view", 5_000)
+    await running.loop._turn()
+    assert running.loop._position.clock == BEGAN + 5_000
+    assert running.loop.core is not None
+    running.loop.core.arm(store_key("default", "a"), BEGAN)  # as a restart does with one that was passed over
+    running.loop._careful = 10
+    running.send("busy", "view", 6_000)
+    await running.loop._turn()
+    assert running.loop._position.clock >= BEGAN + 5_000
