@@ -177,7 +177,8 @@ class Peers:
             else:
                 owners.setdefault(url, []).append(number)
         if unknown:
-            raise Unanswered(unknown, "no worker is known to run it; it may be moving")
+            they = "it; it" if len(unknown) == 1 else "them; they"
+            raise Unanswered(unknown, f"no worker is known to run {they} may be moving")
         return owners
 
     async def _page_of(

@@ -53,6 +53,10 @@ def ask(url: str, path: str, **params: str | int) -> dict[str, Any]:
 
 def no_worker(url: str, error: Exception) -> UserError:
     """What to say where nobody answers."""
+    if not url.startswith(("http://", "https://")):
+        return UserError(
+            f"{url} is no address of a worker: write it with http:// before it, as in http://127.0.0.1:6066"
+        )
     return UserError(
         f"No worker answers at {url} ({type(error).__name__}). Start one with segment-engine worker, or name "
         "another's address with --url."

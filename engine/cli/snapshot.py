@@ -77,7 +77,7 @@ def read_roll(url: str, workspace: str, segment: str, columns: list[str], agent:
             return _read(url, workspace, segment, columns, agent)
         except Cut as error:
             why = str(error)
-    raise Cut(f"{why} It was tried {TRIES} times.")
+    raise Cut(f"{why.rstrip('.')}. It was tried {TRIES} times.")
 
 
 def _read(url: str, workspace: str, segment: str, columns: list[str], agent: str | None) -> Roll:

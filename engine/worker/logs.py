@@ -46,7 +46,7 @@ def set_up(level: str) -> None:
     repeated = Repeated()
     for handler in logging.getLogger().handlers:
         handler.addFilter(_OnlyOf("aiokafka", repeated))
-    for name in ("faust", "mode", "aiokafka"):
+    for name in ("faust", "mode", "aiokafka", "httpx", "httpcore"):  # httpx tells each request, with contacts in it
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("aiokafka").propagate = True
     logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)  # retries; we tell how a commit ends

@@ -156,6 +156,8 @@ def test_what_a_worker_refuses_is_told_once(url: str) -> None:
     assert parse_qs(urlsplit(Answers.asked[0]).query)["agent"] == ["agent-7"]
     code, _, errors = members("http://127.0.0.1:9", script=[])
     assert (code, "No worker answers" in errors) == (2, True)
+    code, _, errors = members("127.0.0.1:9", script=[])
+    assert (code, "127.0.0.1:9 is no address of a worker: write it with http://" in errors) == (2, True)
 
 
 def test_empty_lines_only_say_that_it_goes_on(url: str) -> None:

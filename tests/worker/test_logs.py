@@ -24,3 +24,19 @@ def test_lines_that_differ_in_figures_only_are_told_once(monkeypatch: pytest.Mon
     again = line("node %d is away", 7)
     assert repeated.filter(again)
     assert again.getMessage() == "node 7 is away (5 more like this)"
+
+
+def test_questions_between_workers_are_not_logged_as_they_name_contacts(capsys: pytest.CaptureFixture[str]) -> None:
+    root, before = logging.getLogger(), logging.getLogger().handlers[:]
+    names = ("", "faust", "mode", "aiokafka", "aiokafka.producer.sender", "httpx", "httpcore")
+    levels = {name: logging.getLogger(name).level for name in names}
+    try:
+        logs.set_up("INFO")
+        logging.getLogger("httpx").info("HTTP Request: GET http://x/contacts?id=79001")
+        logging.getLogger("engine.worker").info("ours")
+        said = capsys.readouterr().err
+    finally:
+        root.handlers[:] = before
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+    assert ("ours" in said, "79001" in said) == (True, False)

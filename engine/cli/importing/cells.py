@@ -45,7 +45,7 @@ class BadCell(ValueError):
 
     def __init__(self, why: str, cell: Cell) -> None:
         super().__init__(why)
-        self.text = str(cell)[:80]
+        self.text = "" if cell is None else str(cell)[:80]
 
 
 def text_of(cell: Cell) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median_high
 from typing import Any, Final
 
 from engine.cli.errors import UserError
@@ -146,7 +147,7 @@ def find_columns(rows: Sequence[Row], mapping: Mapping, *, header: bool = True) 
         return Columns(names, mapping if mapping.contact else Mapping("1", mapping.attributes, mapping.tags), 0)
     wanted = [each.column for each in mapping.attributes]
     wanted += [each for each in (mapping.contact, mapping.tags) if each is not None]
-    known = {each.strip().casefold() for each in wanted} or set(CONTACT_COLUMNS)
+    known = {each.strip().casefold() for each in wanted} | (set() if mapping.contact else set(CONTACT_COLUMNS))
     likeliest, most = rows[0], -1
     for row in rows:
         names = _names_in(row)
@@ -156,9 +157,9 @@ def find_columns(rows: Sequence[Row], mapping: Mapping, *, header: bool = True) 
             return Columns(names, mapping, row.line)
         except UserError:
             continue
-    if most == 0:  # titles stand alone in their lines: the first row that is as wide as any names the columns
-        widest = max(_filled(row) for row in rows)
-        likeliest = next(row for row in rows if _filled(row) == widest)
+    if most == 0:  # titles stand alone in their lines: the first row as wide as most names the columns
+        usual = median_high(_filled(row) for row in rows)  # not the widest, which may be a bad row
+        likeliest = next(row for row in rows if _filled(row) >= usual)
     return Columns(_names_in(likeliest), mapping, likeliest.line)
 
 

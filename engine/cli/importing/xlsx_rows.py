@@ -30,11 +30,13 @@ class XlsxFile:
         _bounded(path)
         from openpyxl import load_workbook
 
+        self._file = path.open("rb")  # by its name the library refuses a workbook that is called otherwise
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # styles and extensions that it passes over
-                self._book: Any = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+                self._book: Any = load_workbook(self._file, read_only=True, data_only=True, keep_links=False)
         except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of the library
+            self._file.close()
             raise self._damaged(error) from None
         names: list[str] = [each.title for each in self._book.worksheets]
         name = _chosen(path, names, sheet)
@@ -61,6 +63,7 @@ class XlsxFile:
     def close(self) -> None:
         """Closes the file."""
         self._book.close()
+        self._file.close()
 
     def done(self) -> float:
         """The share of the rows that the sheet says it has."""

@@ -63,6 +63,23 @@ def test_a_column_that_is_not_there(tmp_path: Path, options: dict[str, str], sai
     assert said in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("attribute", "options", "said"),
+    [
+        ("nope", {}, "no column 'nope'. The columns in line 1 are: phone, name"),
+        ("name:int", {}, "no column 'name:int'. Did you mean 'name'? The columns in line 1 are"),
+        ("name", {"contact": "nope"}, "no column 'nope'. The columns in line 1 are: phone, name"),
+    ],
+)
+def test_a_wide_bad_row_is_not_taken_for_the_header(
+    tmp_path: Path, attribute: str, options: dict[str, str], said: str
+) -> None:
+    path = written(tmp_path, "phone,name\n1,a\n2,b\n3,c,,x,y\n")
+    with pytest.raises(UserError) as told:
+        seen(path, attribute, **options)  # type: ignore[arg-type]
+    assert said in str(told.value)
+
+
 def test_no_usual_column_asks_which_it_is(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--contact COLUMN. The columns in line 1 are: mobile, name"):
         seen(written(tmp_path, "mobile,name\n1,a\n"))

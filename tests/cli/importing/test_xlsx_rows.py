@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from zipfile import ZipFile
@@ -9,6 +10,10 @@ from zipfile import ZipFile
 import pytest
 
 from engine.cli.errors import UserError
+from engine.cli.importing.columns import read_mapping
+from engine.cli.importing.reading import BadRows, stage
+from engine.cli.importing.rows import open_people
+from engine.cli.importing.staging import Staging
 from tests.cli.importing.files import seen, workbook
 
 SEEN = datetime(2026, 5, 1, 10, 30)  # noqa: DTZ001 - a cell has no zone
@@ -69,6 +74,18 @@ def test_a_wrong_size_in_the_file_hides_no_rows(tmp_path: Path) -> None:
                 assert b"dimension" in content
             new.writestr(each, content)
     assert list(seen(changed, "name").people) == ["a", "b"]
+
+
+def test_a_workbook_is_one_by_its_content_whatever_its_name(tmp_path: Path) -> None:
+    path = workbook(tmp_path, [["id"], ["c-1"]])
+    assert list(seen(path.rename(tmp_path / "people.csv")).people) == ["c-1"]
+
+
+def test_a_bad_row_whose_cell_is_empty_quotes_nothing(tmp_path: Path) -> None:
+    file, bad = open_people(workbook(tmp_path, [["id", "name"], ["c-1", "Anna"], [None, "Nobody"]])), BadRows()
+    with closing(file), Staging(tmp_path / "staged", 200_000) as staging:
+        stage(file, read_mapping(None, None, (), None, ()), staging, bad, header=True)
+    assert [(each.line, each.text) for each in bad.shown] == [(3, "")]
 
 
 def test_damage_is_told(tmp_path: Path) -> None:
