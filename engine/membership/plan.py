@@ -191,6 +191,13 @@ class WorkspacePlan:
         self._by_zone[zone.key] = found
         return found
 
+    def ready_for(self, former: WorkspacePlan) -> None:
+        """Compile the rules by the time zones that contacts had under the former plan, before a fact waits for it."""
+        if self.own:
+            for name in list(former._by_zone):
+                if name not in self._by_zone:
+                    self._in_zone(zone_of(name))
+
     def going(self) -> WorkspacePlan:
         """This plan as if nothing in it were paused."""
         if not any(segment.paused for segment in self.segments):

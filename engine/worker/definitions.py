@@ -196,6 +196,8 @@ class Definitions:
             self.problem = f"the newest definitions are not in force: {error}"
             log.exception("The newest definitions cannot be compiled; those before stay in force")
             return
+        for name, workspace in plan.workspaces.items():
+            workspace.ready_for(self.plan.workspace(name))
         self.problem = ""
         self._active, self.plan = active, plan
 

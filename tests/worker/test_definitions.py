@@ -12,6 +12,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
+from engine.conditions.contact import Contact
 from engine.definitions.document import canonical
 from engine.definitions.reading import read_segment
 from engine.membership.plan import compile_plan
@@ -216,3 +217,18 @@ async def test_a_partition_is_not_taken_back_to_definitions_before_those_that_ca
     with pytest.raises(DefinitionsUnusable, match="unknown condition"):
         await newer_than_here("unknown condition")
     assert await newer_than_here("")  # the topic was made anew: nothing will ever come
+
+
+async def test_a_change_is_compiled_for_the_time_zones_of_contacts_before_a_fact_asks() -> None:
+    when = {"local_time": {"from": "09:00", "to": "18:00"}}
+    own = canonical(read_segment({**GOOD, "segment": "own", "timezone": "contact", "when": when}))
+    found = Definitions(Settings(), "segments.definitions", lambda: None)
+    found._take([record("own", own)])
+    found._compile()
+    tokyo = Contact(attributes={"timezone": [0, "Asia/Tokyo"]})
+    before = found.plan.workspace("default").for_contact(tokyo)
+    found._take([good("other")])
+    found._compile()
+    space = found.plan.workspace("default")
+    assert list(space._by_zone) == ["Asia/Tokyo"]
+    assert space.for_contact(tokyo) is space._by_zone["Asia/Tokyo"] is not before
