@@ -14,16 +14,18 @@ NO_JOURNAL_BOUND = -1
 """`journal_since` where the bounds of the journal have never been passed."""
 NEVER_ERASED = -1
 """`erased_at` of a contact that was not erased: before every instant."""
-SEQUENCE, SINCE, UNTIL = 0, 1, 2
+SEQUENCE, SINCE, UNTIL, CAUSE = 0, 1, 2, 3
 """Places in a membership entry: transitions so far (odd: a member), instant of the last one, instant of the next
-check."""
+check; and only where the last one came from a change of definitions, which: no fact of the contact tells it."""
+FILLED_FIRST, REDEFINED = 1, 2
+"""What stands at CAUSE: the first fill of the segment, or a change of its definition or of one that it rests on."""
 
 
 class Contact(msgspec.Struct, array_like=True):
     """One contact's state. Dictionaries are keyed by 63-bit digests (features, segments) or by the users' own names.
 
-    `members` holds `[sequence, since, until]` a segment; `ids` the last event ids, 16 bytes each (see
-    engine.membership.ids);
+    `members` holds `[sequence, since, until]` a segment, and sometimes its cause; `ids` the last event ids, 16 bytes
+    each (see engine.membership.ids);
     `attributes`, `tags` and `lists` hold `[at, value]`; `consent` `[at, open]` a channel, "" standing for all of them;
     `size` is how many bytes the state had when last measured, `grown` how many its facts have had since then;
     `refunds` every order `[order_id, at]` that was refunded and whose purchase may still come; `retractions`

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from engine.conditions.boolean import parts_of
 from engine.conditions.channels import SPEAKING, consent_of
-from engine.conditions.contact import SEQUENCE, SINCE, UNTIL, Contact
+from engine.conditions.contact import CAUSE, FILLED_FIRST, SEQUENCE, SINCE, UNTIL, Contact
 from engine.conditions.evidence import Leaf
 from engine.conditions.fact import Fact
 from engine.conditions.in_segment import InSegment
@@ -112,6 +112,9 @@ class Answers:
         )
 
     def _cause(self, planned: PlannedSegment, since: int, member: bool) -> told.Cause | None:
+        entry = self.contact.members.get(planned.key, ())
+        if len(entry) > CAUSE:
+            return told.Cause("backfill" if entry[CAUSE] == FILLED_FIRST else "definition")
         change = "enter" if member else "exit"
         for each in reversed(self._moment.transitions):
             if each.segment == planned.id and each.workspace == planned.workspace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.conditions.contact import SEQUENCE, SINCE, UNTIL, Contact
+from engine.conditions.contact import CAUSE, SEQUENCE, SINCE, UNTIL, Contact
 from engine.conditions.instants import NEVER
 from engine.membership.planned import PlannedSegment
 
@@ -58,6 +58,8 @@ def judge(
                 if (entry[SEQUENCE] & 1) != truth:
                     sequence = entry[SEQUENCE] = entry[SEQUENCE] + 1
                     entry[SINCE] = t
+                    if len(entry) > CAUSE:
+                        del entry[CAUSE]
                     (enters if truth else exits).append((segment, sequence, until))
                 entry[UNTIL] = until
         if until < earliest:
@@ -88,6 +90,8 @@ def _judge_group(
         if (entry[SEQUENCE] & 1) != truth:
             entry[SEQUENCE] += 1
             entry[SINCE] = t
+            if len(entry) > CAUSE:
+                del entry[CAUSE]
             (enters if truth else exits).append((segment, entry[SEQUENCE], until))
         entry[UNTIL] = until
     return until

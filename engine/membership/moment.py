@@ -90,7 +90,7 @@ def moment_of(known: Known, state: Contact, t: int) -> Slices[Moment]:
     is_past = t < state.as_of
     contact, transitions = Contact(), list[Transition]()
     # When a segment was paused is not known here: of the past it is told what its rule gives.
-    going = replace(known, plan=known.plan.going())
+    going = replace(known, plan=known.plan.going(known.workspace))
     if is_past:
         contact, transitions = yield from _taken_anew(going, key, state, taken, t)
     elif len(taken) <= FOLDED_MAX:

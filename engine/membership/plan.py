@@ -93,7 +93,10 @@ class WorkspacePlan:
             frozen = document.segment in paused
             judged = judged_digest(document, frozen, models, versions, groups)
             version = versions[document.segment]
-            self.segments.append(PlannedSegment(document, version, rank, features, models, judged, frozen))
+            planned = PlannedSegment(document, version, rank, features, models, judged, frozen)
+            # With its features: another version of the engine may give the same words others.
+            planned.judged = digest(f"{judged}|{sorted(planned.scope.uses)}")
+            self.segments.append(planned)
         self.by_key = {segment.key: segment for segment in self.segments}
         self.touch = touch
         """A feature that no segment looks at, and no probe feeds: `take_fact` does."""
@@ -147,6 +150,7 @@ class WorkspacePlan:
                     self._takers.setdefault(name, []).append(key)
                 if any(intake.prefixes for intake in feature.intakes):
                     self._prefixed.append(key)
+        self._going: WorkspacePlan | None = None
         self.own = tuple(segment.rank for segment in self.segments if segment.document.calendar.own)
         """Ranks of the segments that follow each contact's own time zone; here they follow UTC."""
         by_utc: dict[int, Feature] = {}
@@ -202,7 +206,9 @@ class WorkspacePlan:
         """This plan as if nothing in it were paused."""
         if not any(segment.paused for segment in self.segments):
             return self
-        found = copy(self)
+        if self._going is not None:
+            return self._going
+        found = self._going = copy(self)
         found.segments = [segment.going() if segment.paused else segment for segment in self.segments]
         found.by_key = {segment.key: segment for segment in found.segments}
         found._types, found._touched, found._by_zone = {}, {}, {}
@@ -350,10 +356,10 @@ class Plan:
         """The workspace's plan; an empty one where it has no segment."""
         return self.workspaces.get(name, self.nothing)
 
-    def going(self) -> Plan:
-        """This plan as if nothing in it were paused, for what can't be told of a frozen rule."""
+    def going(self, name: str) -> Plan:
+        """This plan as if nothing in the workspace were paused, for what can't be told of a frozen rule."""
         found = copy(self)
-        found.workspaces = {name: workspace.going() for name, workspace in self.workspaces.items()}
+        found.workspaces = {**self.workspaces, name: self.workspace(name).going()}
         return found
 
 
@@ -386,9 +392,8 @@ def compile_plan(
     gone = {segment_key(workspace, name): (workspace, name, version) for workspace, name, version in retired}
     judged = [[s.key, s.judged] for each in workspaces.values() for s in each.segments]
     judged += [[s.key] for each in workspaces.values() for s in each.segments if not s.kept]
-    if touch is not None:
-        judged.append([touch.key])
-    plan = Plan(digest(json.dumps(sorted(judged))), workspaces, gone, read_to, touch)
+    kept = sorted([name, *each.features] for name, each in workspaces.items())  # those of payloads and `touch` too
+    plan = Plan(digest(json.dumps([sorted(judged), kept])), workspaces, gone, read_to, touch)
     for workspace in workspaces.values():
         blank = Contact(known_at=0, as_of=0)
         judge(workspace, blank, "", workspace.segments, 0)

@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.conditions.aggregating import NeedsHistory
 from engine.conditions.channels import SPEAKING, consent_of
-from engine.conditions.contact import SEQUENCE, SINCE, UNTIL, Contact
+from engine.conditions.contact import CAUSE, FILLED_FIRST, REDEFINED, SEQUENCE, SINCE, UNTIL, Contact
 from engine.conditions.fact import Fact
 from engine.conditions.feature import Feature
 from engine.conditions.first_touch import FirstTouch
@@ -314,6 +314,7 @@ def take_up_plan(
         entry = contact.members[segment_key]
         entry[SEQUENCE] += 1
         entry[SINCE] = t
+        entry[CAUSE:] = [REDEFINED]
         name, segment, version = plan.retired[segment_key]
         left = Transition(
             name,
@@ -335,6 +336,7 @@ def take_up_plan(
     for change in changes:
         first = change[0].key not in filled.segments
         cause = BACKFILL if first else DEFINITION
+        contact.members[change[0].key][CAUSE:] = [FILLED_FIRST if first else REDEFINED]
         publish(workspace.touch, contact, contact_id, [change], t, clock, False, cause, cause, batch)
     if switching:
         turned = None if under is None else plan.unkept ^ under.unkept

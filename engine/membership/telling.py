@@ -81,6 +81,8 @@ def cause_words(cause: Cause | None) -> str:
         return "by what is not remembered"
     if cause.event_id is not None and cause.event_at is not None:
         return f"by {cause.event_type} {cause.event_id} of {format_instant(cause.event_at)}"
+    if cause.kind == "backfill":
+        return "when the segment was filled for the first time"
     return "by the clock" if cause.kind == "clock" else "by a change of the definition"
 
 

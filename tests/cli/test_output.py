@@ -50,7 +50,11 @@ def test_an_empty_list_is_an_empty_array_or_no_line(output: Format, text: str) -
 
 
 def test_a_csv_has_a_header_row_and_is_quoted_by_the_rfc() -> None:
-    rows = [{"a": 'x"y', "b": "1,2", "c": "two\nlines"}, {"a": None, "b": True, "c": ["д"]}, {"b": 0.1}]
+    rows: list[dict[str, object]] = [
+        {"a": 'x"y', "b": "1,2", "c": "two\nlines"},
+        {"a": None, "b": True, "c": ["д"]},
+        {"b": 0.1},
+    ]
     out = io.StringIO()
     emit(rows, ("a", "b", "c"), "csv", out=out)
     assert out.getvalue() == 'a,b,c\r\n"x""y","1,2","two\nlines"\r\n,true,"[""д""]"\r\n,0.1,\r\n'

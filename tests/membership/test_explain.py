@@ -129,14 +129,15 @@ def test_the_event_that_let_it_in_is_named() -> None:
     assert found.cause.event_at == found.since == parse_instant("2026-01-02T00:00:00Z")
 
 
-def test_what_a_definition_brought_has_no_cause_that_is_remembered() -> None:
+def test_what_a_definition_brought_is_told_so() -> None:
     replay = replayed("segment: other\nwhen: {did: {event: view}}", BOUGHT)
     replay.until(parse_instant("2026-03-01T00:00:00Z"))
     [later] = documents("segment: buyers\nwhen: {did: {event: purchase}}")
     replay.apply(later)
     found = replay.explain("c-1", "buyers")
-    assert (found.member, found.since, found.cause) == (True, parse_instant("2026-03-01T00:00:00Z"), None)
-    assert "by what is not remembered" in tell(found)
+    assert (found.member, found.since) == (True, parse_instant("2026-03-01T00:00:00Z"))
+    assert found.cause == Cause("backfill")
+    assert "when the segment was filled for the first time" in tell(found)
     then = replay.explain("c-1", "buyers", at=parse_instant("2026-02-15T00:00:00Z"))
     assert (then.member, then.since) == (True, BOUGHT and parse_instant("2026-01-31T12:00:00Z"))  # by the present one
 

@@ -1,9 +1,12 @@
-"""What is told of a segment while it is paused: the standing still, not the rule; and of then, what the rule gives."""
+"""What is told of segments whose definition was changed or paused: what moved people, and what stands still."""
 
 from __future__ import annotations
 
 from engine.conditions.instants import parse_instant
-from tests.driver import fact
+from engine.definitions import parse_segment
+from engine.membership.explanation import Cause
+from engine.membership.telling import tell
+from tests.driver import fact, line_of
 from tests.membership.test_explain import replayed
 
 BUYERS = "segment: buyers\nwhen: {did: {event: purchase, within: P30D}}"
@@ -31,3 +34,19 @@ def test_of_the_past_it_is_told_what_its_rule_gives() -> None:
     assert (then.member, then.decided.by) == (True, "rule")
     later = replay.explain("c-1", "buyers", at=parse_instant("2026-02-05"))
     assert (later.member, later.decided.by) == (False, "rule")
+
+
+def test_whom_a_change_of_definitions_moved_is_told_so_until_something_else_does() -> None:
+    replay = replayed("segment: other\nwhen: {did: {event: view}}", FACTS, "2026-01-10")
+    replay.apply(parse_segment(BUYERS))
+    found = replay.explain("c-1", "buyers")
+    assert found.cause == Cause("backfill")
+    assert "In since 2026-01-10T00:00:00.000Z, when the segment was filled for the first time." in tell(found)
+    replay.apply(parse_segment(BUYERS.replace("P30D", "P5D")))
+    found = replay.explain("c-1", "buyers")
+    assert (found.member, found.cause) == (False, Cause("definition"))
+    assert "by a change of the definition" in tell(found)
+    replay.take(line_of(fact("2026-01-11", "purchase", named="again")))
+    cause = replay.explain("c-1", "buyers").cause
+    assert cause is not None
+    assert (cause.kind, cause.event_id) == ("event", "again")

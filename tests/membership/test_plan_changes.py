@@ -371,7 +371,7 @@ def _rows(replay: Replay, segments: str) -> list[tuple[str, str, str | None]]:
     partition.fill_ended()
     batch = partition.drain()
     replay.contacts.commit(batch)
-    return [(segment, contact, stands and stands.id) for _, segment, contact, stands in batch.members]
+    return [(segment, contact, None if stands is None else stands.id) for _, segment, contact, stands in batch.members]
 
 
 def test_the_switch_of_segments_members_takes_present_members_out_and_puts_them_back() -> None:

@@ -56,7 +56,7 @@ def use(documents: list[dict[str, Any]]) -> None:
         there.together(tuple(range(len(there.segments))))
         there.for_contact(Contact(attributes={"timezone": [0, "America/Lima"]})).of_type("purchase")
     space.since(plan.filled, "default")
-    plan.going().workspace("default").of_type("click")
+    plan.going("default").workspace("default").of_type("click")
 
 
 def test_a_plan_that_nobody_uses_is_gone_without_a_collection(garbage: Callable[[], set[str]]) -> None:
