@@ -9,7 +9,9 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.protocol.metadata import MetadataRequest
 
 from engine.worker.settings import Settings
 
@@ -148,11 +150,13 @@ async def topic_settings(settings: Settings, topics: list[str]) -> dict[str, dic
 
 
 async def partition_counts(settings: Settings, topics: list[str]) -> dict[str, int]:
-    """Number of partitions of those topics that exist. Raises KafkaError."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.brokers, request_timeout_ms=settings.request_timeout)
+    """Number of partitions of those topics that exist; no other is made by asking, as the admin client's question would
+    where Kafka's `auto.create.topics.enable` is on. Raises KafkaError."""
+    client = AIOKafkaClient(bootstrap_servers=settings.brokers, request_timeout_ms=settings.request_timeout)
     try:
-        await admin.start()
-        described = await admin.describe_topics(topics)
+        await client.bootstrap()
+        asked = MetadataRequest(topics, allow_auto_topic_creation=False)
+        described = (await client.send(client.get_random_node(), asked)).to_object()["topics"]
         return {t["topic"]: len(t["partitions"]) for t in described if t["error_code"] == 0}
     finally:
-        await admin.close()
+        await client.close()

@@ -40,10 +40,13 @@ LINGER_SECONDS: Final = 0.02
 """After the first transitions of a transaction, for more to come: mailers do not notice, brokers do."""
 LOOK_SECONDS: Final = 30.0
 """Between two looks for the topic of a segment that is no longer defined."""
-BEHIND_LOOKS: Final = 100
+BEHIND_SECONDS: Final = 10.0
 BEHIND_PAUSE: Final = 0.1
-"""A transition waits for its definition to be read here for so many looks with so many seconds between them, once; then
-it goes to its topic if there is one."""
+"""A transaction waits for definitions to be read here for so long in all, however many it lacks, looking after each
+pause: a rebalance waits for it. Then its transitions go to their topics if there are any; later ones do not wait for
+the same versions."""
+LET_GO_SECONDS: Final = 2.0
+"""Between two looks for topics that producers need not know any more; far less than before a topic is deleted."""
 RETRY_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -82,6 +85,7 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         self._looked: dict[str, float] = {}
         self._waited: dict[tuple[str, str], int] = {}
         """Versions that were waited for in vain. Like the others, bounded by the number of segments."""
+        self._let_go_at = 0.0
         self._busy, self._looking = asyncio.Lock(), asyncio.Lock()
 
     async def start(self) -> None:
@@ -118,9 +122,33 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         return found
 
     def forget(self, names: Iterable[str]) -> None:
-        """These topics were made or deleted: they are looked up before they are written to again."""
-        for name in names:
+        """These topics are made or deleted: they are looked up before they are written to again.
+
+        A producer asks for all topics that it knows by name now and then, and Kafka makes those that are not there
+        (`auto.create.topics.enable`, on by default): so it must not know them any more. One that needs them again adds
+        them by itself.
+        """
+        gone = frozenset(names)
+        for name in gone:
             self._counts.pop(name, None)
+            self._looked.pop(name, None)
+        for producer in self._producers.values():
+            known = producer.client._topics
+            if not gone.isdisjoint(known):
+                producer.client.set_topics(known - gone)  # none left: it asks for all there are, which makes none
+
+    def _let_go(self) -> None:
+        """Forgets the topics of segments that have none any more: whichever worker deletes them, ours stay deleted."""
+        if time.monotonic() - self._let_go_at < LET_GO_SECONDS:
+            return
+        self._let_go_at = time.monotonic()
+        known = {name for producer in self._producers.values() for name in producer.client._topics}
+        self.forget(name for name in known if not self._has_topic(name))
+
+    def _has_topic(self, name: str) -> bool:
+        _, workspace, segment = name.split(".", 2)
+        record = self._record((workspace, segment))
+        return record is not None and record.has_topic
 
     async def run(self) -> None:
         """Copies until cancelled. Raises KafkaError when the group is refused for good."""
@@ -128,6 +156,7 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
         while True:
             try:
                 await self._open()
+                self._let_go()  # between transactions: what one needs once more is looked up in the next
                 await self._copy()
                 failures = 0
             except (KafkaError, IllegalOperation, TimeoutError, TopicsError, AssertionError) as error:
@@ -191,18 +220,21 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _transaction(self, tp: TopicPartition, records: list[Any]) -> None:
         producer = self._producers[tp.partition]
         rows: dict[str, list[Row]] = {}
+        counts: dict[str, int] = {}
         copied = 0
+        until = time.monotonic() + BEHIND_SECONDS
         for record in records:
             address = decode_address(record.value)
             topic = f"segments.{address.workspace}.{address.segment}"
-            if await self._count(topic, address):
+            if count := await self._count(topic, address, until):
+                counts[topic] = count
                 rows.setdefault(topic, []).append((record.key, record.value, list(record.headers)))
                 copied += 1
         async with asyncio.timeout(self._settings.commit_timeout / 1000):
             await producer.begin_transaction()
             sent = []
             for topic, part in rows.items():
-                number = tp.partition % self._counts[topic]
+                number = tp.partition % counts[topic]
                 batches = pack(producer, part, COMMON_BATCH_BYTES, TRANSITION_HEADERS_BYTES)
                 sent += [await producer.send_batch(packed, topic, partition=number) for packed in batches]
             await producer.send_offsets_to_transaction({tp: records[-1].offset + 1}, self._group)
@@ -210,12 +242,12 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
             await producer.commit_transaction()
         self._metrics.fanned_out.inc(copied)
 
-    async def _count(self, topic: str, address: Address) -> int:
+    async def _count(self, topic: str, address: Address, until: float) -> int:
         """Partitions of the topic that a transition goes to; 0 when it goes to none.
 
         What was published before the segment went, or gave its topic up, still goes to the topic while there is one.
         """
-        record = await self._record_of(address)
+        record = await self._record_of(address, until)
         wanted = record is not None and record.has_topic
         if record is not None and record.in_force and not wanted and address.version == record.version:
             return 0
@@ -238,16 +270,20 @@ class Fanout(ConsumerRebalanceListener):  # type: ignore[misc]
             self._looked[topic], self._counts[topic] = time.monotonic(), count
         return count
 
-    async def _record_of(self, address: Address) -> Definition | None:
-        """What is known of the segment, once that is as new as the transition: whoever published it knew it."""
+    async def _record_of(self, address: Address, until: float) -> Definition | None:
+        """What is known of the segment, once that is as new as the transition: whoever published it knew it.
+
+        Waits until an instant of the monotonic clock at most.
+        """
         key = address.workspace, address.segment
-        for _ in range(BEHIND_LOOKS):
+        while True:
             record = self._record(key)
             if max(-1 if record is None else record.version, self._waited.get(key, -1)) >= address.version:
                 return record
+            if time.monotonic() >= until:
+                self._waited[key] = address.version
+                return record
             await asyncio.sleep(BEHIND_PAUSE)
-        self._waited[key] = address.version
-        return self._record(key)
 
     async def _drop_producers(self) -> None:
         producers, self._producers = self._producers, {}

@@ -94,6 +94,7 @@ class Retirement:
             await close_quietly(client)
         gone = [topic for topic, key in past.items() if self._is_past(key)]  # it may have been applied meanwhile
         if gone:
+            self._fanout.forget(gone)  # or a producer that asks for one in the moment would make it anew
             await topics.delete(settings.brokers, gone, timeout_ms=settings.request_timeout)
             self._fanout.forget(gone)
             log.info("Deleted the topics of segments that have none any more: %s", ", ".join(gone))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from deploy.local_broker import LocalBroker
 from engine.conditions.instants import format_instant
+from engine.worker import fanout as copying
 from engine.worker import retirement as retiring
+from engine.worker.clients import partition_counts
 from engine.worker.clock import wall
 from engine.worker.engine import SegmentEngine
 from engine.worker.fanout import Fanout
@@ -226,3 +229,58 @@ async def test_it_goes_though_the_worker_was_away_meanwhile(scene: Scene) -> Non
     await scene.start()
     await copied(scene, "enter a", "enter b", "exit a", "exit b")
     await gone_within(scene)
+
+
+@pytest.fixture(scope="module")
+def making(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker that makes each topic that somebody asks for by name, as Kafka does unless it is told not to."""
+    more = {"auto.create.topics.enable": "true"}
+    with LocalBroker(tmp_path_factory.mktemp("making"), more=more) as broker:
+        yield Kafka(broker.brokers, broker)
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["deleted-here", "deleted-by-another-worker"])
+async def test_a_deleted_topic_stays_away_where_kafka_makes_topics_by_itself(
+    making: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    monkeypatch.setattr(retiring, "LOOK_SECONDS", 3_600.0)
+    monkeypatch.setattr(retiring, "SETTLE_MILLIS", 0)
+    scene = Scene(making, tmp_path, segment_topics=True, segment_topic_retention=0)
+    await scene.prepare()
+    await scene.define("clicked", CLICKED)
+    await scene.define("kept", CLICKED)
+    try:
+        engine = await scene.start()
+        await enter(scene, "a", "b")
+        await delete(scene)
+        await copied(scene, "enter a", "enter b", "exit a", "exit b")
+        with monkeypatch.context() as patch:
+            if not here:  # this worker hears of the definition alone, and long before
+                await asyncio.sleep(copying.LET_GO_SECONDS + 1.0)
+                patch.setattr(Fanout, "forget", lambda *_: None)
+            await gone_within(scene)
+        assert engine.fanout is not None
+        assert engine.fanout._producers
+        for _ in range(3):  # what each does by itself every five minutes, and after a lost connection
+            await asyncio.gather(*(each.client.force_metadata_update() for each in engine.fanout._producers.values()))
+            await asyncio.sleep(0.3)
+        assert await partition_counts(scene.settings(), [topic_of(scene)]) == {}
+        assert not await there(scene)
+        assert await there(scene, "kept")
+
+        await scene.send(scene.event("c", at=NOON))
+        await scene.define("clicked", CLICKED)
+        await until_async(lambda: there(scene), "the topic made again", engine)
+        await copied(scene, "enter a", "enter b", "enter c")
+        found = await partition_counts(scene.settings(), [topic_of(scene)])
+        assert found == {topic_of(scene): scene.settings().segment_topic_partitions}  # and not as Kafka would
+    finally:
+        await scene.stop()
+
+
+async def test_asking_for_a_topic_does_not_make_it(making: Kafka, tmp_path: Path) -> None:
+    scene = Scene(making, tmp_path)
+    for _ in range(2):
+        assert await partition_counts(scene.settings(), [topic_of(scene)]) == {}
+    await asyncio.sleep(0.5)
+    assert not await there(scene)
