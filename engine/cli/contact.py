@@ -9,7 +9,8 @@ import click
 import orjson
 
 from engine.cli.asking import agent_option, ask, url_option
-from engine.cli.options import settings_of, workspace_option
+from engine.cli.errors import UserError
+from engine.cli.options import settings_of, workspace_of
 from engine.cli.output import cell, emit
 
 ABOUT: Final = {
@@ -26,7 +27,7 @@ FACTS_SHOWN, FACTS_MAX = 10, 1_000
 
 @click.command()
 @click.argument("contact", metavar="ID")
-@workspace_option
+@workspace_of("contact")
 @url_option
 @agent_option
 @click.option(
@@ -42,6 +43,8 @@ def command(
 
     Of facts, long texts and lists are cut: … stands for what was left out.
     """
+    if not contact:
+        raise UserError("Name the contact: its id is not empty.")
     asked: dict[str, str | int] = {"id": contact, "workspace": workspace, "facts": facts}
     if agent is not None:
         asked["agent"] = agent

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from itertools import dropwhile
+from typing import Any
 from urllib.parse import quote
 
 import click
 
 from engine.cli.asking import agent_option, ask, url_option
+from engine.cli.errors import UserError
 from engine.cli.options import settings_of, workspace_option
 from engine.cli.output import Format, emit, output_option
 
@@ -35,13 +38,34 @@ def command(
     """How many entered and left a segment in each hour or day, and its members at the end of it.
 
     A transition counts at its own instant, also where it was found out later. Without --to the last row tells the
-    members of now. Of a deleted segment the counts stay until COUNTS_RETENTION has passed.
+    members of now. The table leaves out the first periods, in which nothing had happened and nobody was in, unless
+    --from is given; the other forms have them all. Of a deleted segment the counts stay until COUNTS_RETENTION has
+    passed.
     """
+    _refuse_backwards(from_, to, timezone)
     said = {"from": from_, "to": to, "split": split, "cause": cause, "source": source, "agent": agent}
     params = {name: value for name, value in said.items() if value is not None}
     path = f"/segments/{quote(segment, safe='')}/counts"
     answer = ask(url or settings_of(ctx).url, path, workspace=workspace, by=by, timezone=timezone, **params)
     columns = ("period", *((split,) if split else ()), "entered", "left", "members")
-    emit(answer["rows"], columns, output)
+    emit(_begun(answer["rows"]) if output == "table" and from_ is None else answer["rows"], columns, output)
     if not answer["rows"]:
         print(f"No row: counts are kept from {answer['kept_from']} on.", file=sys.stderr)
+
+
+def _begun(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows from the first on in which something happened or somebody was in; the last where there is none."""
+    return [*dropwhile(lambda row: not (row["entered"] or row["left"] or row["members"]), rows)] or rows[-1:]
+
+
+def _refuse_backwards(begin: str | None, end: str | None, zone: str) -> None:
+    """What the worker would refuse in the words of its own interface; what is no instant is for the worker to tell."""
+    from engine.conditions.instants import parse_instant
+    from engine.conditions.zones import zone_of
+
+    try:
+        backwards = begin and end and parse_instant(begin, zone_of(zone)) >= parse_instant(end, zone_of(zone))
+    except ValueError:
+        return
+    if backwards:
+        raise UserError(f"--to {end} is not after --from {begin}: write a later one, or leave one of them out.")

@@ -23,12 +23,13 @@ from engine.cli.importing.reading import BadRows, Read, errors_file, stage
 from engine.cli.importing.rows import open_people
 from engine.cli.importing.staging import Staging
 from engine.cli.lines import reader_may_leave
-from engine.cli.options import brokers_option, group_option, settings_of, workspace_option
+from engine.cli.options import brokers_option, group_option, settings_of, workspace_of
 from engine.cli.output import Format, emit, output_option
 from engine.conditions.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
     from engine.definitions import Segment
+    from engine.worker.definition_log import Record
     from engine.worker.list_import import ListImport
     from engine.worker.publishing import Publisher
     from engine.worker.settings import Settings
@@ -173,7 +174,7 @@ def import_(
 
 @command.command()
 @click.argument("name", metavar="ID")
-@workspace_option
+@workspace_of("list")
 @url_option
 @output_option
 @click.pass_context
@@ -216,7 +217,7 @@ def _load(asked: Asked, settings: Settings, staging: Staging, progress: Progress
     facts = 0
     if not asked.dry_run:
         if asked.segment is not None:
-            result = _segment_made(settings, asked.segment, progress)
+            result = _segment_made(settings, asked.segment, asked.list, progress)
         progress.say(
             f"{done.id}: as of {format_instant(asked.at)}; should it break off, run it again with "
             f"--at {format_instant(asked.at)}"
@@ -291,7 +292,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         raise UserError(str(error)) from None
 
 
-def _segment_made(settings: Settings, segment: Segment, progress: Progress) -> str:
+def _segment_made(settings: Settings, segment: Segment, name: str, progress: Progress) -> str:
     """Puts the list's segment in force unless there is one of its id; `created` or `there already`."""
     from engine.cli.segments_change import user
     from engine.cli.segments_shown import ask
@@ -312,8 +313,31 @@ def _segment_made(settings: Settings, segment: Segment, progress: Progress) -> s
             ) from None
         progress.say(f"Segment {segment.segment} is made, version {made.version}: who is on the list")
         return "created"
-    progress.say(f"Segment {segment.segment} is there already ({known.told()}) and is left as it is")
+    progress.say(left_as_it_is(known, name))
     return "there already"
+
+
+def left_as_it_is(known: Record, name: str) -> str:
+    """What is said of the segment in force that has the id of the one for the list `name`: also where nobody enters it
+    for being on the list."""
+    from engine.worker.definition_log import called
+
+    said = f"Segment {known.segment} is there already ({known.told()}) and is left as it is"
+    if not _asks_for((known.definition or {}).get("when"), name):
+        said += (
+            f". Its rule does not ask for the list {name}: whoever wants a segment of who is on the list names another "
+            "with --segment ID"
+        )
+    if known.state == "paused":
+        said += f". It is paused: nobody enters until segment-engine segments resume {called(known.key)}"
+    return said
+
+
+def _asks_for(rule: Any, name: str) -> bool:
+    """Whether a rule in canonical form has a condition in_list of this list."""
+    if isinstance(rule, dict):
+        return rule.get("in_list") == name or any(_asks_for(each, name) for each in rule.values())
+    return isinstance(rule, list) and any(_asks_for(each, name) for each in rule)
 
 
 def _segment(segment: str | None, name: str, workspace: str, file: Path) -> Segment:

@@ -35,6 +35,10 @@ def group_option(command: F) -> F:
 
 
 def workspace_option(command: F) -> F:
-    """`-w/--workspace`, passed as `workspace: str`."""
-    option = click.option("-w", "--workspace", default="default", show_default=True, help="Workspace of the segment.")
-    return option(command)
+    """`-w/--workspace` of a segment, passed as `workspace: str`."""
+    return workspace_of("segment")(command)
+
+
+def workspace_of(what: str) -> Callable[[F], F]:
+    """`-w/--workspace` of what is named, passed as `workspace: str`."""
+    return click.option("-w", "--workspace", default="default", show_default=True, help=f"Workspace of the {what}.")

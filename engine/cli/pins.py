@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS: Final = ("workspace", "segment", "result", "version", "state", "include", "exclude")
 CONTACT_BYTES_MAX: Final = 256
+WORKBOOK: Final = b"PK\x03\x04"
+"""How an .xlsx file begins."""
 SHOWN_MAX: Final = 10
 """Contacts that a sentence names."""
 TRIES: Final = 3
@@ -36,11 +38,13 @@ class Pins:
     exclude: set[str]
     moved: list[str] = field(default_factory=list)
     already: list[str] = field(default_factory=list)
+    changed: int = 0
 
     def pin(self, contacts: Iterable[str], *, exclude: bool) -> None:
         """Each is in the one of the two then, and not in the other."""
         into, out_of = (self.exclude, self.include) if exclude else (self.include, self.exclude)
         for contact in contacts:
+            self.changed += contact not in into
             if contact in out_of:
                 out_of.remove(contact)
                 self.moved.append(contact)
@@ -53,14 +57,16 @@ class Pins:
         for contact in contacts:
             if contact not in self.include and contact not in self.exclude:
                 self.already.append(contact)
+            else:
+                self.changed += 1
             self.include.discard(contact)
             self.exclude.discard(contact)
 
 
 def _options(command: F) -> F:
-    source = click.option("--from", "source", metavar="FILE|-", help="More contacts, one a line.")
+    source = click.option("--from", "source", metavar="FILE|-", help="More contacts: text, one a line.")
     author = click.option("--author", help="Who makes the change; default: the name of this user.")
-    note = click.option("--note", default="", help="Why, for the history.")
+    note = click.option("--note", default="", help="Why, for the history; default: how many contacts.")
     return source(workspace_option(author(note(brokers_option(output_option(command))))))
 
 
@@ -86,11 +92,11 @@ def pin(
     if create and exclude:
         raise UserError("--create makes one of pinned members; --exclude keeps contacts out of one that there is.")
     chosen = _contacts(contacts, source)
-    what = f"{'excluded' if exclude else 'pinned'} by hand: {_named(chosen)}"
     new = (name,) if create else None
     _change(
         ctx, segment, workspace, lambda pins: pins.pin(chosen, exclude=exclude), new,
-        author=author, note=note or what, brokers=brokers, output=output,
+        author=author, note=note, brokers=brokers, output=output,
+        done="excluded by hand" if exclude else "pinned by hand",
         already="excluded already" if exclude else "pinned already",
         moved="moved from include to exclude" if exclude else "moved from exclude to include",
     )  # fmt: skip
@@ -112,15 +118,16 @@ def unpin(
     chosen = _contacts(contacts, source)
     _change(
         ctx, segment, workspace, lambda pins: pins.unpin(chosen), None, author=author,
-        note=note or f"no longer pinned: {_named(chosen)}", brokers=brokers, output=output,
-        already="not pinned", moved="",
+        note=note, brokers=brokers, output=output, done="no longer pinned", already="not pinned", moved="",
     )  # fmt: skip
 
 
 def _change(
     ctx: click.Context, segment: str, workspace: str, edit: Callable[[Pins], None], new: tuple[str] | None, *,
-    author: str | None, note: str, brokers: str | None, output: Format, already: str, moved: str,
+    author: str | None, note: str, brokers: str | None, output: Format, done: str, already: str, moved: str,
 ) -> None:  # fmt: skip
+    """Without a note the history tells of how many contacts `done` is said, never whom: it is kept for good, and names
+    of people in it would outlast their erasure."""
     from engine.cli.segments_change import user
     from engine.cli.segments_shown import ask, key_of
     from engine.definitions import DefinitionErrors
@@ -136,7 +143,8 @@ def _change(
         changed = _segment(key, known, pins, new, records)
         expected = {key: None if known is None else records[key].version}
         try:
-            applied = _applied(settings, changed, expected, author or user(), note, again=left > 0)
+            why = note or f"{pins.changed:,} {'contact' if pins.changed == 1 else 'contacts'} {done}"
+            applied = _applied(settings, changed, expected, author or user(), why, again=left > 0)
         except DefinitionErrors as error:
             raise UserError(f"Nothing was changed: {'; '.join(map(str, error.errors))}") from None
         if applied is not None:
@@ -230,10 +238,17 @@ def _contacts(given: Sequence[str], source: str | None) -> list[str]:
     if source is not None:
         with open_lines(source, "Reading") as lines:
             for number, line in lines:
+                if number == 1 and line.startswith(WORKBOOK):
+                    raise UserError(
+                        f"{source} is a workbook: --from takes text, one contact a line. Save the column of contacts "
+                        "as text, or put them on a list: segment-engine lists import"
+                    )
                 try:
                     found[line.decode("utf-8-sig").strip()] = None
                 except UnicodeDecodeError:
-                    raise UserError(f"{source}:{number}: the line is not UTF-8.") from None
+                    raise UserError(
+                        f"{source}:{number}: the line is not UTF-8: --from takes text, one contact a line."
+                    ) from None
     for contact in found:
         size = len(contact.encode(errors="replace"))
         if not 1 <= size <= CONTACT_BYTES_MAX or any("\ud800" <= letter <= "\udfff" for letter in contact):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 NAMED_MAX: Final = 10
 """Ids that an advised command names."""
+VERSION_DIGITS_MAX: Final = 18
 COLUMNS: Final = ("workspace", "segment", "result", "version", "state")
 
 
@@ -62,7 +63,7 @@ def apply(
     names or builds on has changed since it was made; facts may have gone on.
     """
     from engine.definitions.advice import reaching_back
-    from engine.worker.definition_log import Change
+    from engine.worker.definition_log import Change, DefinitionsMoved
 
     settings = settings_of(ctx, brokers=brokers)
     if (plan is None) is not bool(folders):
@@ -77,7 +78,14 @@ def apply(
         definitions = all_of(definitions_of(folders, settings, alone=False))
         expected = expectations(expect, [each.key for each in definitions])
         asked = Change(apply=definitions, expected=expected, author=author or user(), note=note)
-    applied = made(settings, asked, output, str(plan) if plan is not None else named(folders))
+    try:
+        applied = made(settings, asked, output, str(plan) if plan is not None else named(folders))
+    except UserError as error:
+        if plan is None or not isinstance(error.__cause__, DefinitionsMoved):
+            raise
+        raise UserError(
+            f"{error.__cause__.moved} and make a new plan: segment-engine segments plan … --out FILE"
+        ) from None
     new = {each.key for each in applied if each.result != "unchanged"}
     said = reaching_back((each for each in asked.apply if each.key in new), settings.journal_retention)
     if said is not None:
@@ -126,12 +134,12 @@ def delete(ctx: click.Context, /, ids: tuple[str, ...], workspace: str, output: 
 
 @click.command()
 @click.argument("segment", metavar="ID")
-@click.argument("version", metavar="VERSION", type=click.IntRange(1))
+@click.argument("version", metavar="VERSION")
 @workspace_option
 @change_options
 @click.pass_context
 def restore(
-    ctx: click.Context, segment: str, version: int, workspace: str, author: str | None, note: str,
+    ctx: click.Context, segment: str, version: str, workspace: str, author: str | None, note: str,
     expect: tuple[str, ...], brokers: str | None, output: Format,
 ) -> None:  # fmt: skip
     """Put the text of an older version in force again, as a new version.
@@ -142,8 +150,13 @@ def restore(
 
     settings = settings_of(ctx, brokers=brokers)
     key = key_of(segment, workspace)
+    if not (version.isascii() and version.isdecimal() and len(version) <= VERSION_DIGITS_MAX and int(version) > 0):
+        raise UserError(
+            f"{version[:40]!r} is no version: write its number, from 1 on, as segment-engine segments history "
+            f"{definition_log.called(key)} tells it."
+        )
     asked = definition_log.restore(
-        settings, key, version, author=author or user(), note=note, expected=expectations(expect, [key])
+        settings, key, int(version), author=author or user(), note=note, expected=expectations(expect, [key])
     )
     tell([_asked(asked, f"version {version} of {definition_log.called(key)}")], output)
 

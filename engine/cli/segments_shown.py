@@ -32,7 +32,7 @@ def ask(question: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(_told_once(question))
     except DefinitionLogError as error:
-        raise UserError(str(error)) from None
+        raise UserError(str(error)) from error
 
 
 async def _told_once(question: Coroutine[Any, Any, T]) -> T:

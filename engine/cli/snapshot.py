@@ -55,7 +55,9 @@ class Roll:
         """One line: how many of what, as of when, and what is not sure about it."""
         clocks = sorted(each["as_of"] for each in self.header["partitions"] if each["as_of"] is not None)
         count = "1 member" if self.members == 1 else f"{self.members:,} members"
-        said = f"{count} of {self.header['segment']}, version {self.header['version']}"
+        workspace = self.header["workspace"]
+        where = "" if workspace == "default" else f" in workspace {workspace}"
+        said = f"{count} of {self.header['segment']}{where}, version {self.header['version']}"
         if clocks:
             said += f", as of {clocks[0]}" + (f" to {clocks[-1]}" if clocks[-1] != clocks[0] else "")
         if filling := [str(each["partition"]) for each in self.header["partitions"] if each["filling"]]:

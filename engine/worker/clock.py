@@ -34,6 +34,15 @@ def wall() -> int:
     return time.time_ns() // 1_000_000
 
 
+def clock_told(clock: int) -> str:
+    """A partition's clock (ms) in words: RFC 3339, or that there is none yet where it is negative.
+
+    >>> clock_told(1_795_389_666_773), clock_told(-1)
+    ('clock 2026-11-22T23:21:06.773Z', 'no clock yet')
+    """
+    return "no clock yet" if clock < 0 else f"clock {format_instant(clock)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """At `asked` (wall clock, ms) the inputs ended at `ends`: last stable offsets, by partition number and topic."""

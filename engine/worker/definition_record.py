@@ -22,7 +22,8 @@ class DefinitionLogError(Exception):
 class DefinitionsMoved(DefinitionLogError):
     """Definitions are not at the versions that a change expects; nothing was changed.
 
-    `found` holds what there is of each that differs, None where it never was.
+    `found` holds what there is of each that differs, None where it never was; `moved` tells that, up to what is to be
+    done instead.
     """
 
     def __init__(self, expected: Mapping[Key, int | None], found: Mapping[Key, Record | None]) -> None:
@@ -33,9 +34,11 @@ class DefinitionsMoved(DefinitionLogError):
         )
         there = next((key for key, record in found.items() if record is not None), None)
         look = "segment-engine segments list" if there is None else f"segment-engine segments history {called(there)}"
+        self.moved = (
+            f"Nothing was changed, as somebody else changed definitions before: {told}. Look at what they did ({look})"
+        )
         super().__init__(
-            f"Nothing was changed, as somebody else changed definitions before: {told}. Look at what they did ({look}) "
-            "and make the change again on top of it, expecting the versions that there are now."
+            f"{self.moved} and make the change again on top of it, expecting the versions that there are now."
         )
 
 

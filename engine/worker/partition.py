@@ -29,7 +29,7 @@ from engine.state.contacts import StoredContacts
 from engine.state.restore import RestoreStalled
 from engine.state.store import Meta, Store
 from engine.worker.clients import wait_event
-from engine.worker.clock import PartitionTime, wall
+from engine.worker.clock import PartitionTime, clock_told, wall
 from engine.worker.commit import CommitUnknown, Fenced, Letter, encode_changes, new_identity, refused_letters
 from engine.worker.counts import Counts
 from engine.worker.filling import Filling
@@ -209,7 +209,7 @@ class PartitionLoop:
             await self._build()
         self._shared.intake.open_lane(self.lane, offsets)
         self.state = "running"
-        log.info("Partition %d runs: %d contacts due, clock %d", self.number, self._armed, self._position.clock)
+        log.info("Partition %d runs: %d contacts due, %s", self.number, self._armed, clock_told(self._position.clock))
         while not self._stopping:
             if not await self._turn():
                 if self.lane.gone:  # only now: what is buffered may be gone from the broker too

@@ -230,5 +230,5 @@ def refuse_newcomers(plan: SealedPlan, expected: Mapping[Key, int | None], sourc
         named = ", ".join(called(key) for key in new[:OVERLAPS_MAX])
         raise PlanUnusable(
             f"Nothing was applied: the definitions in {source} build on {named} now, which they did not when the plan "
-            "was made. Make a new plan, and look at it: segment-engine segments plan"
+            "was made. Make a new one, and look at it: segment-engine segments plan … --out FILE"
         )

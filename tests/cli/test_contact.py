@@ -62,3 +62,9 @@ def test_what_is_not_known_is_said(asked: dict[str, Any]) -> None:
     assert any("not before 2027-01-01T00:00:00.000Z" in line for line in lines)
     assert "Next changes, if nothing happens: none." in lines
     assert lines[-1] == "Looked at until 2028-01-01T00:00:00.000Z: there may be more behind it."
+
+
+def test_an_empty_id_asks_nobody(asked: dict[str, Any]) -> None:
+    code, out, errors = command(["contact", ""])
+    assert (code, out, asked) == (2, "", {})
+    assert "its id is not empty" in errors

@@ -108,7 +108,9 @@ def test_nobody_is_an_empty_list(url: str) -> None:
     for form, text in (("csv", "contact,since,sequence\r\n"), ("json", "[]\n"), ("jsonl", "")):
         code, out, errors = members(url, "-o", form, script=[(200, answer())])
         assert (code, out) == (0, text)
-        assert errors.startswith("0 members of buyers")
+        assert errors.startswith("0 members of buyers, version 3")
+    _, _, errors = members(url, "-w", "shop", script=[(200, answer(header=HEADER | {"workspace": "shop"}))])
+    assert errors.startswith("0 members of buyers in workspace shop, version 3")
 
 
 CUT = {

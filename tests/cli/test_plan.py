@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli import main
+from engine.cli import main, plan
 from engine.cli.plan import told
 from engine.definitions import parse_segment
 from engine.membership.replay import Replay
+from engine.worker import definition_log
+from engine.worker.definition_record import DefinitionsMoved, Record
 from tests.api.planning import Desks, place
 from tests.driver import documents, fact, line_of
 
@@ -107,6 +109,25 @@ def test_errors_of_plan_end_with_one_and_those_of_apply_with_two(
     assert out.out == ""
     assert said in out.err
     assert out.err.startswith("segment-engine: ")
+
+
+def test_an_overtaken_plan_is_to_be_made_anew(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = Record("default", "buyers", 3, author="boris")
+
+    async def change(*_: object) -> list[definition_log.Applied]:
+        raise DefinitionsMoved({now.key: 2}, {now.key: now})
+
+    monkeypatch.setattr(plan, "planned", lambda *_: definition_log.Change())
+    monkeypatch.setattr(definition_log, "change", change)
+    assert main.run(["segments", "apply", "--plan", "plan.json"]) == 2
+    err = capsys.readouterr().err
+    assert "buyers was expected at version 2 and is active at version 3 by boris" in err
+    assert "segment-engine segments plan … --out FILE" in err
+    assert "on top of it" not in err
+    assert main.run(["segments", "pause", "buyers"]) == 2
+    assert "make the change again on top of it" in capsys.readouterr().err
 
 
 def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

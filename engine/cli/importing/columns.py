@@ -75,6 +75,8 @@ def read_mapping(
         by_name[each.name] = each
     if len(by_name) > ATTRIBUTES_MAX:
         raise UserError(f"{len(by_name)} attributes; at most {ATTRIBUTES_MAX} are taken from a file.")
+    if any(not each.strip(" ,;") for each in tag):
+        raise UserError("--tag is given without a tag: write one, or leave it out.")
     try:
         for_all = tuple(dict.fromkeys(each for text in (*base.tag, *tag) for each in tags_of(text)))
     except BadCell as error:

@@ -48,7 +48,7 @@ class CsvFile:
         self.encoding, how = (_known(encoding), "given") if encoding else _encoding_of(path)
         self.delimiter = _delimiter(delimiter) if delimiter else self._sniffed()
         shown = next((name for name, each in NAMED.items() if each == self.delimiter), self.delimiter)
-        self.told = f"CSV in {self.encoding} ({how}), delimiter {shown} ({'given' if delimiter else 'found'})"
+        self.told = f"CSV in {self._named} ({how}), delimiter {shown} ({'given' if delimiter else 'found'})"
         self._file: io.BufferedReader | None = None
 
     def rows(self) -> Iterator[Row | Bad]:
@@ -95,8 +95,13 @@ class CsvFile:
         if 0 < self.width < len(cells) and len(lines.raw) > 1:
             return "a quote is opened and closed on another line, which gives more columns than the header has"
         if any(not line.isascii() and _BROKEN.search(line) for line in lines.raw):
-            return f"it has bytes that are no {self.encoding} text"
+            return f"it has bytes that are no {self._named} text"
         return None
+
+    @property
+    def _named(self) -> str:
+        """The encoding as people call it."""
+        return "utf-8" if self.encoding == "utf-8-sig" else self.encoding
 
     def _text(self, file: io.BufferedReader) -> io.TextIOWrapper:
         errors = "replace" if "16" in self.encoding or "32" in self.encoding else "surrogateescape"

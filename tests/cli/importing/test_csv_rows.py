@@ -58,7 +58,7 @@ def test_bytes_that_are_no_text_cost_their_row(tmp_path: Path) -> None:
     found = seen(path, "name")
     assert list(found.people) == ["1", "3", "4"]
     assert list(found.bad) == [3]
-    assert "no utf-8-sig text" in found.bad[3]
+    assert "no utf-8 text" in found.bad[3]
 
 
 def test_a_cell_may_hold_line_breaks_and_lines_are_counted_through_them(tmp_path: Path) -> None:
