@@ -10,7 +10,10 @@ from engine.cli.errors import UserError
 from tests.cli.importing.files import seen, written
 
 RUSSIAN = "телефон;имя\n79991234567;Анна Каренина\n79991234568;Пётр Ильич\n"
-TWO: dict[str, tuple[dict[str, str], list[str]]] = {"79991234567": ({"name": "Анна Каренина"}, []), "79991234568": ({"name": "Пётр Ильич"}, [])}
+TWO: dict[str, tuple[dict[str, str], list[str]]] = {
+    "79991234567": ({"name": "Анна Каренина"}, []),
+    "79991234568": ({"name": "Пётр Ильич"}, []),
+}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1251", "cp866", "koi8-r"])
