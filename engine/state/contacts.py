@@ -58,6 +58,8 @@ class StoredContacts:
         self._old: dict[bytes, Contact] = {}
         self._absent: set[bytes] = set()
         self._length = 100.0  # average of encoded states, bytes; corrected by the first batch
+        self.made = 0
+        """How many more contacts there are than when this was opened; fewer, below 0."""
         memory.join()
 
     def __len__(self) -> int:
@@ -113,7 +115,9 @@ class StoredContacts:
 
     def put(self, key: bytes, contact: Contact) -> None:
         """A new contact, or one in place of another."""
-        self._absent.discard(key)
+        if key in self._absent:
+            self._absent.discard(key)
+            self.made += 1
         self._young[key] = contact
 
     def drop(self, key: bytes) -> None:
@@ -121,6 +125,7 @@ class StoredContacts:
         self._young.pop(key, None)
         self._old.pop(key, None)
         self._absent.add(key)
+        self.made -= 1
 
     def mark(self, digest: bytes) -> int:
         """The instant (ms) of the last erasure under this digest; NEVER_ERASED where there was none."""

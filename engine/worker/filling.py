@@ -54,10 +54,10 @@ class Filling:
         self, core: Partition, contacts: StoredContacts, store: Store, turns: FillTurns, cursor: bytes | None,
         done: int, total: int,
     ) -> None:  # fmt: skip
-        """`total` contacts are stored, and `done` of them lie behind the cursor."""
+        """`total` contacts were stored when `contacts` was opened, and `done` of them lie behind the cursor."""
         self.cursor = cursor
         self.done = done
-        self.total = total
+        self._stored = total
         self._core = core
         self._contacts = contacts
         self._store = store
@@ -76,6 +76,11 @@ class Filling:
     def rate(self) -> float:
         """Contacts a second since the fill began, or was taken up again."""
         return (self.done - self._done_before) / max(1e-3, time.monotonic() - self._began)
+
+    @property
+    def total(self) -> int:
+        """The contacts that there are."""
+        return max(self.done, self._stored + self._contacts.made)
 
     @property
     def share(self) -> float:
@@ -107,7 +112,6 @@ class Filling:
             await asyncio.sleep(0)
         self.cursor = None if ended else last
         self.done += looked
-        self.total = max(self.total, self.done)
         self._turns.ended(time.perf_counter() - began)
         return len(stale)
 

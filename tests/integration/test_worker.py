@@ -326,10 +326,11 @@ async def test_a_fill_that_is_interrupted_goes_on_and_publishes_once(
 ) -> None:
     monkeypatch.setattr("engine.worker.filling.KEYS_FIRST", 3)
     monkeypatch.setattr("engine.worker.filling.KEYS_MAX", 3)
-    await scene.start()
+    engine = await scene.start()
     contacts = [f"c{n}" for n in range(40)]
     await scene.send(*(scene.event(c, at=NOON) for c in contacts))
     await scene.taken(40)
+    assert sum(row["contacts"] for row in engine.fills()) == 40  # of which progress tells a share
     _lose_answers(monkeypatch, before=False)
     await scene.define("clicked", CLICKED)
     await scene.seen(5)
