@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from heapq import merge
 from itertools import islice
@@ -86,28 +86,40 @@ async def list_members(
 
     The second value is where to go on, None at the end. Each page is as of when it is read.
     """
-    limit = max(1, min(limit, MEMBERS_MAX))
     wanted = segment_key(workspace, segment)
-    found = [await _members(store, wanted, workspace, after, limit + 1) for store in stores]
+
+    def is_in(encoded: bytes) -> bool:
+        entry = decode_roll(encoded).members.get(wanted)
+        return entry is not None and entry[SEQUENCE] & 1 == 1
+
+    return await page_of(stores, workspace, after, limit, membership_mark(wanted), is_in)
+
+
+async def page_of(
+    stores: Sequence[Store], workspace: str, after: str, limit: int, mark: bytes, is_in: Callable[[bytes], bool]
+) -> tuple[list[str], str | None]:
+    """Ids of at most `limit` contacts that come after the id `after`, in the order of their bytes, over these stores,
+    and where to go on: those whose encoded state has the bytes `mark` in it and passes `is_in`."""
+    limit = max(1, min(limit, MEMBERS_MAX))
+    found = [await _of_store(store, workspace, after, limit + 1, mark, is_in) for store in stores]
     page = list(islice(merge(*found), limit + 1))
     more = len(page) > limit
     ids = [each.decode() for each in page[:limit]]
     return ids, ids[-1] if more else None
 
 
-async def _members(store: Store, wanted: int, workspace: str, after: str, limit: int) -> list[bytes]:
-    prefix = store_key(workspace, "")
-    cursor, mark = store_key(workspace, after), membership_mark(wanted)
+async def _of_store(
+    store: Store, workspace: str, after: str, limit: int, mark: bytes, is_in: Callable[[bytes], bool]
+) -> list[bytes]:
+    prefix, cursor = store_key(workspace, ""), store_key(workspace, after)
     found: list[bytes] = []
     while True:
         part = list(islice(store.states(cursor), SCAN_SLICE))
         for key, encoded in part:
             if not key.startswith(prefix):
                 return found
-            if mark not in encoded:
-                continue
-            entry = decode_roll(encoded).members.get(wanted)
-            if entry is not None and entry[SEQUENCE] & 1:
+            # Most are passed over undecoded.
+            if mark in encoded and is_in(encoded):
                 found.append(key[len(prefix) :])
                 if len(found) == limit:
                     return found
